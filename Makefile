@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# What a human types.  `make help` lists it; Kbuild says what the module is of.
+
+KVER	?= $(shell uname -r)
+KDIR	?= /lib/modules/$(KVER)/build
+PREFIX	?= /usr/local
+DESTDIR	?=
+O	:= $(CURDIR)/build
+
+export PREFIX DESTDIR O
+
+.PHONY: all tools module demo check bench mutants lint install clean help
+
+all: tools module		## library, command and module for this kernel
+
+tools:				## library and command, in build/
+	$(MAKE) -C lib
+	$(MAKE) -C tools
+
+module:				## dm-dirtytrack.ko for KVER (default: running kernel)
+	@test -d "$(KDIR)" || { echo "no headers of kernel $(KVER) in $(KDIR): install linux-headers-$(KVER)" >&2; exit 1; }
+	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
+
+demo:				## the main job on a mounted ext4, in a virtual machine
+	tests/setup
+	$(MAKE) --no-print-directory tools
+	tests/demo/run
+
+check:				## all tests, last line: N passed, N failed, N skipped
+	tests/setup
+	$(MAKE) --no-print-directory tools
+	tests/run
+
+bench:				## cost of the write path and the bitmap core
+	tests/setup
+	$(MAKE) --no-print-directory tools
+	tests/bench/run --full
+
+mutants:			## show that each patch of tests/mutants is caught
+	tests/setup
+	tests/mutants/run
+
+lint:				## checkpatch, sparse, kernel-doc, shellcheck, codespell
+	tests/setup
+	tests/lint/run
+
+install: all			## command, library, headers, manual and module
+	$(MAKE) -C lib install
+	$(MAKE) -C tools install
+	$(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(DESTDIR),INSTALL_MOD_PATH=$(DESTDIR)) modules_install
+	$(if $(DESTDIR),,depmod -a $(KVER))
+
+clean:				## remove what was built
+	rm -rf build
+	test ! -d "$(KDIR)" || $(MAKE) -C $(KDIR) M=$(CURDIR) clean
+
+help:				## this list
+	@sed -n 's/^\([a-z]*\):[^#]*## */\1	/p' Makefile
