@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * tracker.h - one mapped device's bitmaps.
+ *
+ * A tracker belongs to a mapped device, not to a table: it is found again by
+ * the constructor of a reloaded table, so that bitmaps survive a reload.  The
+ * registry drops it with the last target of the device; open files that still
+ * have a reference then find it 'gone'.
+ *
+ * Lock order: registry_mutex -> tracker->mutex (of two trackers: the lower id
+ * first) -> leaf pool's lock.  No user memory is touched and no device is
+ * waited for under any of them.  They are taken under memalloc_noio_save(),
+ * for the device may be suspended and memory be waiting for it.
+ */
+#ifndef DTR_TRACKER_H
+#define DTR_TRACKER_H
+
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/pid.h>
+#include <linux/sched.h>
+#include <linux/uuid.h>
+
+#include "core/name.h"
+#include "epoch.h"
+#include "leaf.h"
+#include <linux/dm-dirtytrack.h>
+
+struct mapped_device;
+
+/**
+ * struct dtr_freeze - what a busy bitmap has beside its frozen content.
+ * @succ: the successor: what was recorded since the freeze
+ * @todo: granules of the set that are not reported as copied; only in mode
+ *	'always' (see dtr_freeze_keeps_todo())
+ * @run: id, random, not 0
+ * @mode: enum dtrack_mode
+ * @set: enum dtrack_set
+ * @since: when, seconds since 1970
+ * @owner: the open file it belongs to, compared and never followed; NULL: none
+ * @pid: the owning process, NULL when there is no owner
+ * @comm: its name
+ *
+ * Protected by the tracker's mutex.
+ */
+struct dtr_freeze {
+	struct dtr_bitmap succ;
+	struct dtr_bitmap todo;
+	u64 run;
+	u32 mode;
+	u32 set;
+	time64_t since;
+	const void *owner;
+	struct pid *pid;
+	char comm[TASK_COMM_LEN];
+};
+
+/**
+ * struct dtr_named - a named bitmap.
+ * @link: in the tracker's list, in order of creation
+ * @name: NUL-terminated
+ * @uuid: immutable
+ * @generation: see struct dtrack_bitmap_info
+ * @last_run: see struct dtrack_bitmap_info
+ * @recording: whether the live map belongs to the content
+ * @base: content = base, united with the live map if @recording; the frozen
+ *	content while busy
+ * @freeze: NULL when idle
+ *
+ * Protected by the tracker's mutex.
+ */
+struct dtr_named {
+	struct list_head link;
+	char *name;
+	uuid_t uuid;
+	u64 generation;
+	u64 last_run;
+	bool recording;
+	struct dtr_bitmap base;
+	struct dtr_freeze *freeze;
+};
+
+/**
+ * struct dtr_tracker - one mapped device's bitmaps.
+ * @clock: the current epoch; first, for the write path
+ * @pool: leaves of all its bitmaps
+ * @ref: targets, open files
+ * @id: order of creation, for the lock order; immutable
+ * @devt: of the mapped device; immutable
+ * @md: the mapped device; valid while registered, no reference
+ * @link: in the registry; protected by registry_mutex
+ * @nr_targets: live and inactive; protected by registry_mutex
+ * @reap: frees retired epochs
+ * @mutex: protects all below, and the fields that say so in @clock
+ * @live: a table was resumed: visible to the control device
+ * @gone: the last target went away
+ * @size: bytes of the device
+ * @lower: the device below
+ * @lower_start: where we begin on it, bytes
+ * @nr_bitmaps: in @bitmaps
+ * @bitmaps: struct dtr_named, in order of creation
+ */
+struct dtr_tracker {
+	struct dtr_clock clock;
+	struct dtr_leaf_pool pool;
+	struct kref ref;
+	u64 id;
+	dev_t devt;
+	struct mapped_device *md;
+	struct list_head link;
+	unsigned int nr_targets;
+	struct work_struct reap;
+
+	struct mutex mutex;	/* protects the rest */
+	bool live;
+	bool gone;
+	u64 size;
+	dev_t lower;
+	u64 lower_start;
+	unsigned int nr_bitmaps;
+	struct list_head bitmaps;
+};
+
+/**
+ * struct dtr_plan - what a table line asks for, until it is resumed.
+ * @size: bytes of the device
+ * @lower: the device below
+ * @lower_start: where we begin on it, bytes
+ * @same_data: another lower device holds the same data
+ * @bitmaps: struct dtr_named that the line names, with their first content
+ * @epoch: allocated in the constructor, because resume must not fail; or NULL
+ * @done: it has been adopted
+ */
+struct dtr_plan {
+	u64 size;
+	dev_t lower;
+	u64 lower_start;
+	bool same_data;
+	struct list_head bitmaps;
+	struct dtr_epoch *epoch;
+	bool done;
+};
+
+/* registry */
+struct dtr_tracker *dtr_tracker_attach(struct mapped_device *md);
+void dtr_tracker_detach(struct dtr_tracker *t);
+struct dtr_tracker *dtr_tracker_find(dev_t devt);
+struct dtr_tracker *dtr_tracker_get(struct dtr_tracker *t);
+void dtr_tracker_put(struct dtr_tracker *t);
+u32 dtr_tracker_list(struct dtrack_dev *devs, u32 room);
+bool dtr_tracker_readonly(const struct dtr_tracker *t);
+u64 dtr_tracker_max_memory(void);
+
+/* tables */
+void dtr_plan_init(struct dtr_plan *plan);
+void dtr_plan_exit(struct dtr_plan *plan);
+int dtr_plan_add_bitmap(struct dtr_plan *plan, struct dtr_tracker *t,
+			const char *name, u64 granularity, bool clean,
+			char **error);
+int dtr_plan_prepare(struct dtr_plan *plan, struct dtr_tracker *t,
+		     char **error);
+void dtr_tracker_adopt(struct dtr_tracker *t, struct dtr_plan *plan);
+
+/* bitmaps and epochs, for lifecycle.c; caller holds the tracker's mutex */
+struct dtr_named *dtr_named_create(struct dtr_tracker *t, u64 size,
+				   const char *name, unsigned int shift);
+void dtr_named_destroy(struct dtr_named *n);
+struct dtr_named *dtr_named_find_locked(struct dtr_tracker *t,
+					const char *name);
+struct dtr_bitmap *dtr_named_recorder(struct dtr_named *n);
+int dtr_tracker_check_limits_locked(struct dtr_tracker *t, u64 size,
+				    const struct list_head *more);
+struct dtr_epoch *dtr_tracker_prepare_locked(struct dtr_tracker *t,
+					     const struct dtr_named *with,
+					     const struct dtr_named *without);
+void dtr_tracker_rotate_locked(struct dtr_tracker *t, struct dtr_epoch *next);
+void dtr_tracker_settle_locked(struct dtr_tracker *t);
+const struct dtr_bitmap *dtr_tracker_live_locked(struct dtr_tracker *t,
+						 const struct dtr_named *n);
+void dtr_tracker_sync(void);
+
+static inline bool dtr_freeze_keeps_todo(const struct dtr_freeze *f)
+{
+	return f->mode == DTRACK_MODE_ALWAYS;
+}
+
+#endif
