@@ -1,0 +1,530 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * target.c - the device-mapper target.
+ *
+ * Owns what device-mapper sees: table line, the way of a bio, status, messages.
+ * What a message means is lifecycle.c's, what a mark is epoch.h's.
+ *
+ * Contexts: map in process context or below another target, end_io in any; the
+ * rest in process context under memalloc_noio.
+ * Invariant: a write is counted and marked before it is submitted, and again
+ * when it completes in another epoch, before it is ended.
+ */
+#include <linux/bio.h>
+#include <linux/blkdev.h>
+#include <linux/device-mapper.h>
+#include <linux/module.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+
+#include "lifecycle.h"
+#include "target.h"
+
+#define DM_MSG_PREFIX "dirtytrack"
+
+/* 256 bitmaps of three words, and the options without argument */
+#define DTR_MAX_OPTIONS	(3 * DTRACK_MAX_BITMAPS + 2)
+
+/**
+ * struct dtr_target - one table's target.
+ * @clock: the tracker's, for the write path
+ * @start: where we begin on @dev, sectors
+ * @dev: the device below
+ * @tracker: the mapped device's
+ * @plan: what the line asks for
+ * @options: the line's options as they were given, for 'dmsetup table'
+ */
+struct dtr_target {
+	struct dtr_clock *clock;
+	sector_t start;
+	struct dm_dev *dev;
+	struct dtr_tracker *tracker;
+	struct dtr_plan plan;
+	char *options;
+};
+
+/* ---- The way of a bio ---- */
+
+/* Operations that leave the device's content as it is. */
+static __always_inline bool is_read(const struct bio *bio)
+{
+	switch (bio_op(bio)) {
+	case REQ_OP_READ:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static int target_map(struct dm_target *ti, struct bio *bio)
+{
+	struct dtr_target *dt = ti->private;
+
+	if (!is_read(bio)) {
+		struct dtr_write *w = dm_per_bio_data(bio, sizeof(*w));
+
+		/* A flush without data changes nothing. */
+		if (likely(bio_sectors(bio)))
+			dtr_write_begin(dt->clock, w, bio->bi_iter.bi_sector,
+					bio_sectors(bio));
+		else
+			w->epoch = NULL;
+	}
+	bio_set_dev(bio, dt->dev->bdev);
+	bio->bi_iter.bi_sector += dt->start;
+	return DM_MAPIO_REMAPPED;
+}
+
+static int target_end_io(struct dm_target *ti, struct bio *bio,
+			 blk_status_t *error)
+{
+	struct dtr_target *dt = ti->private;
+
+	if (!is_read(bio)) {
+		struct dtr_write *w = dm_per_bio_data(bio, sizeof(*w));
+
+		if (likely(w->epoch))
+			dtr_write_end(dt->clock, w);
+	}
+	return DM_ENDIO_DONE;
+}
+
+/* ---- Table line ---- */
+
+/* Words of one option with its arguments, 0 if it is not known. */
+static unsigned int option_words(const char *name)
+{
+	if (!strcmp(name, "bitmap"))
+		return 3;
+	if (!strcmp(name, "clean") || !strcmp(name, "same_data"))
+		return 1;
+	return 0;
+}
+
+static char *join_options(unsigned int argc, char **argv)
+{
+	size_t len = 1;
+	unsigned int i;
+	char *line;
+
+	for (i = 0; i < argc; i++)
+		len += strlen(argv[i]) + 1;
+	line = kzalloc(len, GFP_KERNEL);
+	if (!line)
+		return NULL;
+	for (i = 0; i < argc; i++) {
+		strcat(line, i ? " " : "");
+		strcat(line, argv[i]);
+	}
+	return line;
+}
+
+/* First pass: what holds for the whole line, wherever it stands. */
+static int parse_switches(struct dtr_target *dt, unsigned int argc, char **argv,
+			  bool *clean, char **error)
+{
+	unsigned int words;
+
+	for (; argc; argc -= words, argv += words) {
+		words = option_words(argv[0]);
+		*error = strcmp(argv[0], "metadata") ? "Unknown option" :
+			 "Option metadata is not supported";
+		if (!words)
+			return -EINVAL;
+		*error = "Option bitmap needs a name and a granularity";
+		if (words > argc)
+			return -EINVAL;
+		if (!strcmp(argv[0], "clean"))
+			*clean = true;
+		else if (!strcmp(argv[0], "same_data"))
+			dt->plan.same_data = true;
+	}
+	return 0;
+}
+
+/* Second pass, over a line that the first one has accepted. */
+static int parse_bitmaps(struct dtr_target *dt, unsigned int argc, char **argv,
+			 bool clean, char **error)
+{
+	unsigned int words;
+	int r;
+
+	for (; argc; argc -= words, argv += words) {
+		u64 granularity;
+
+		words = option_words(argv[0]);
+		if (words != 3)
+			continue;
+		*error = "Invalid granularity";
+		if (kstrtou64(argv[2], 10, &granularity))
+			return -EINVAL;
+		r = dtr_plan_add_bitmap(&dt->plan, dt->tracker, argv[1],
+					granularity, clean, error);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+/* <#options> [<option>…]; @argc words that follow device and offset. */
+static int parse_options(struct dtr_target *dt, unsigned int argc, char **argv,
+			 char **error)
+{
+	unsigned int nr = 0;
+	bool clean = false;
+	int r;
+
+	*error = "Invalid number of options";
+	if (argc && (kstrtouint(argv[0], 10, &nr) || nr > DTR_MAX_OPTIONS ||
+		     nr != argc - 1))
+		return -EINVAL;
+	r = parse_switches(dt, nr, argv + 1, &clean, error);
+	if (!r)
+		r = parse_bitmaps(dt, nr, argv + 1, clean, error);
+	if (r)
+		return r;
+	*error = "Cannot allocate options";
+	dt->options = join_options(nr ? argc : 0, argv);
+	return dt->options ? 0 : -ENOMEM;
+}
+
+static int parse_device(struct dm_target *ti, struct dtr_target *dt,
+			char **argv)
+{
+	unsigned long long start;
+	int r;
+
+	if (kstrtoull(argv[1], 10, &start) || start != (sector_t)start ||
+	    start > DTR_MAX_SIZE >> SECTOR_SHIFT) {
+		ti->error = "Invalid offset";
+		return -EINVAL;
+	}
+	r = dm_get_device(ti, argv[0], dm_table_get_mode(ti->table), &dt->dev);
+	if (r) {
+		ti->error = "Device lookup failed";
+		return r;
+	}
+	if (bdev_is_zoned(dt->dev->bdev)) {
+		ti->error = "Zoned devices are not supported";
+		return -EOPNOTSUPP;
+	}
+	if (!dtr_range_valid(start, ti->len, bdev_nr_sectors(dt->dev->bdev))) {
+		ti->error = "Device is too small";
+		return -EINVAL;
+	}
+	dt->start = start;
+	dt->plan.size = (u64)ti->len << SECTOR_SHIFT;
+	dt->plan.lower = dt->dev->bdev->bd_dev;
+	dt->plan.lower_start = (u64)start << SECTOR_SHIFT;
+	return 0;
+}
+
+static void target_free(struct dm_target *ti, struct dtr_target *dt)
+{
+	dtr_plan_exit(&dt->plan);
+	if (dt->tracker)
+		dtr_tracker_detach(dt->tracker);
+	if (dt->dev)
+		dm_put_device(ti, dt->dev);
+	kfree(dt->options);
+	kfree(dt);
+}
+
+static int target_parse(struct dm_target *ti, struct dtr_target *dt,
+			unsigned int argc, char **argv)
+{
+	int r = parse_device(ti, dt, argv);
+
+	if (r)
+		return r;
+	dt->tracker = dtr_tracker_attach(dm_table_get_md(ti->table));
+	if (!dt->tracker) {
+		ti->error = "Cannot allocate tracker";
+		return -ENOMEM;
+	}
+	dt->clock = &dt->tracker->clock;
+	r = parse_options(dt, argc - 2, argv + 2, &ti->error);
+	if (r)
+		return r;
+	return dtr_plan_prepare(&dt->plan, dt->tracker, &ti->error);
+}
+
+/*
+ * <device> <offset, sectors> [<#options> <option>…], the options being
+ *
+ *	bitmap <name> <granularity, bytes>	add it when the table is resumed,
+ *						all dirty, unless it exists
+ *	clean					such bitmaps start clean
+ *	same_data				another device or offset than
+ *						before holds the same data
+ */
+static int target_ctr(struct dm_target *ti, unsigned int argc, char **argv)
+{
+	struct dtr_target *dt;
+	unsigned int noio;
+	int r;
+
+	if (argc < 2) {
+		ti->error = "Arguments: <device> <offset> [<#options> <option>...]";
+		return -EINVAL;
+	}
+	dt = kzalloc(sizeof(*dt), GFP_KERNEL);
+	if (!dt) {
+		ti->error = "Cannot allocate target";
+		return -ENOMEM;
+	}
+	dtr_plan_init(&dt->plan);
+	noio = memalloc_noio_save();
+	r = target_parse(ti, dt, argc, argv);
+	if (r)
+		target_free(ti, dt);
+	memalloc_noio_restore(noio);
+	if (r)
+		return r;
+	ti->per_io_data_size = sizeof(struct dtr_write);
+	ti->num_flush_bios = 1;
+	ti->num_discard_bios = 1;
+	ti->num_secure_erase_bios = 1;
+	ti->num_write_zeroes_bios = 1;
+	ti->private = dt;
+	return 0;
+}
+
+static void target_dtr(struct dm_target *ti)
+{
+	unsigned int noio = memalloc_noio_save();
+
+	target_free(ti, ti->private);
+	memalloc_noio_restore(noio);
+}
+
+static int target_preresume(struct dm_target *ti)
+{
+	struct dtr_target *dt = ti->private;
+	unsigned int noio = memalloc_noio_save();
+
+	dtr_tracker_adopt(dt->tracker, &dt->plan);
+	memalloc_noio_restore(noio);
+	return 0;	/* whatever happens: else the device stays suspended */
+}
+
+static int target_iterate_devices(struct dm_target *ti,
+				  iterate_devices_callout_fn fn, void *data)
+{
+	struct dtr_target *dt = ti->private;
+
+	return fn(ti, dt->dev, dt->start, ti->len, data);
+}
+
+/* ---- Status ---- */
+
+static void flag_letters(const struct dtrack_bitmap_info *info, char *letters)
+{
+	char *p = letters;
+
+	if (info->flags & DTRACK_BITMAP_RECORDING)
+		*p++ = 'r';
+	if (info->flags & DTRACK_BITMAP_BUSY)
+		*p++ = 'b';
+	if (info->full_leaves)
+		*p++ = 'f';
+	if (p == letters)
+		*p++ = '-';
+	*p = '\0';
+}
+
+static void status_info(struct dtr_tracker *t, struct dtrack_bitmap_info *info,
+			char *result, unsigned int maxlen)
+{
+	struct dtr_named *n;
+	unsigned int sz = 0;
+	char letters[4];
+
+	if (dtr_tracker_lock_live(t))
+		return;
+	DMEMIT("%llu %u", t->size, t->nr_bitmaps);
+	list_for_each_entry(n, &t->bitmaps, link) {
+		dtr_named_info_locked(t, n, info);
+		flag_letters(info, letters);
+		DMEMIT(" %s %llu %llu %s %pUb %llu", n->name,
+		       info->granularity, info->count, letters, &n->uuid,
+		       info->generation);
+	}
+	mutex_unlock(&t->mutex);
+}
+
+static void target_status(struct dm_target *ti, status_type_t type,
+			  unsigned int status_flags, char *result,
+			  unsigned int maxlen)
+{
+	struct dtr_target *dt = ti->private;
+	struct dtrack_bitmap_info *info;
+	unsigned int noio, sz = 0;
+
+	switch (type) {
+	case STATUSTYPE_INFO:
+		noio = memalloc_noio_save();
+		info = kmalloc(sizeof(*info), GFP_KERNEL);
+		if (info)
+			status_info(dt->tracker, info, result, maxlen);
+		else
+			DMEMIT("Error");
+		kfree(info);
+		memalloc_noio_restore(noio);
+		break;
+	case STATUSTYPE_TABLE:
+		DMEMIT("%s %llu%s%s", dt->dev->name, (u64)dt->start,
+		       *dt->options ? " " : "", dt->options);
+		break;
+	case STATUSTYPE_IMA:
+		DMEMIT_TARGET_NAME_VERSION(ti->type);
+		DMEMIT(",device_name=%s,start=%llu;", dt->dev->name,
+		       (u64)dt->start);
+		break;
+	}
+}
+
+/* ---- Messages ---- */
+
+static int message_add(struct dtr_tracker *t, unsigned int argc, char **argv)
+{
+	u64 granularity = 0;
+
+	if (argc == 2 && (kstrtou64(argv[1], 10, &granularity) || !granularity))
+		return -EINVAL;
+	return dtr_named_add(t, argv[0], granularity, false, NULL);
+}
+
+static int message_remove(struct dtr_tracker *t, unsigned int argc, char **argv)
+{
+	return dtr_named_remove(t, argv[0]);
+}
+
+static int message_clear(struct dtr_tracker *t, unsigned int argc, char **argv)
+{
+	return dtr_named_clear(t, argv[0]);
+}
+
+static int message_enable(struct dtr_tracker *t, unsigned int argc, char **argv)
+{
+	return dtr_named_enable(t, argv[0]);
+}
+
+static int message_disable(struct dtr_tracker *t, unsigned int argc,
+			   char **argv)
+{
+	return dtr_named_disable(t, argv[0]);
+}
+
+static int message_merge(struct dtr_tracker *t, unsigned int argc, char **argv)
+{
+	unsigned int i, nr = argc - 1;
+	struct dtr_source *sources;
+	int r;
+
+	sources = kcalloc(max(nr, 1U), sizeof(*sources), GFP_KERNEL);
+	if (!sources)
+		return -ENOMEM;
+	for (i = 0; i < nr; i++) {
+		sources[i].t = t;
+		sources[i].name = argv[i + 1];
+	}
+	r = dtr_named_merge(t, argv[0], sources, nr);
+	kfree(sources);
+	return r;
+}
+
+static int message_freeze(struct dtr_tracker *t, unsigned int argc, char **argv)
+{
+	u64 run, generation;
+
+	return dtr_named_freeze(t, argv[0], DTRACK_MODE_CONDITIONAL,
+				DTRACK_SET_BITMAP, NULL, &run, &generation);
+}
+
+static int message_abdicate(struct dtr_tracker *t, unsigned int argc,
+			    char **argv)
+{
+	struct dtr_run run = { };
+	u64 generation;
+
+	return dtr_named_abdicate(t, argv[0], &run, &generation);
+}
+
+static int message_reclaim(struct dtr_tracker *t, unsigned int argc,
+			   char **argv)
+{
+	struct dtr_run run = { };
+	u64 generation;
+
+	return dtr_named_reclaim(t, argv[0], &run, &generation);
+}
+
+/* Every message takes @min..@max arguments after its own name. */
+static const struct {
+	const char *name;
+	unsigned int min, max;
+	int (*run)(struct dtr_tracker *t, unsigned int argc, char **argv);
+} messages[] = {
+	{ "bitmap-add", 1, 2, message_add },
+	{ "bitmap-remove", 1, 1, message_remove },
+	{ "bitmap-clear", 1, 1, message_clear },
+	{ "bitmap-enable", 1, 1, message_enable },
+	{ "bitmap-disable", 1, 1, message_disable },
+	{ "bitmap-merge", 1, DTRACK_MAX_BITMAPS + 1, message_merge },
+	{ "bitmap-freeze", 1, 1, message_freeze },
+	{ "bitmap-abdicate", 1, 1, message_abdicate },
+	{ "bitmap-reclaim", 1, 1, message_reclaim },
+};
+
+static int target_message(struct dm_target *ti, unsigned int argc, char **argv,
+			  char *result, unsigned int maxlen)
+{
+	struct dtr_target *dt = ti->private;
+	unsigned int i, noio;
+	int r;
+
+	for (i = 0; i < ARRAY_SIZE(messages); i++) {
+		if (strcmp(argv[0], messages[i].name))
+			continue;
+		if (argc - 1 < messages[i].min || argc - 1 > messages[i].max)
+			return -EINVAL;
+		noio = memalloc_noio_save();
+		r = messages[i].run(dt->tracker, argc - 1, argv + 1);
+		memalloc_noio_restore(noio);
+		return r;
+	}
+	return -EINVAL;
+}
+
+static struct target_type dirtytrack_target = {
+	.name = "dirtytrack",
+	.version = { 1, 0, 0 },
+	.features = DM_TARGET_SINGLETON | DM_TARGET_PASSES_INTEGRITY |
+		    DM_TARGET_NOWAIT | DM_TARGET_PASSES_CRYPTO,
+	.module = THIS_MODULE,
+	.ctr = target_ctr,
+	.dtr = target_dtr,
+	.map = target_map,
+	.end_io = target_end_io,
+	.preresume = target_preresume,
+	.status = target_status,
+	.message = target_message,
+	.iterate_devices = target_iterate_devices,
+};
+
+/**
+ * dtr_target_init() - register the target, at module load.
+ *
+ * Return: 0 or -errno of dm_register_target().
+ */
+int dtr_target_init(void)
+{
+	return dm_register_target(&dirtytrack_target);
+}
+
+/** dtr_target_exit() - unregister it, at module unload: no table uses it. */
+void dtr_target_exit(void)
+{
+	dm_unregister_target(&dirtytrack_target);
+}
