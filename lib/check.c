@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * check.c - whether a run may begin.
+ *
+ * Two questions: do the options make sense with this bitmap, and is the target
+ * one that this run makes right.  Changes nothing.
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include "run.h"
+
+/* Without a bitmap to say it. */
+#define DEFAULT_UNIT	65536
+
+const char *dtl_sync_name(int sync)
+{
+	static const char *const name[] = {
+		[DTRACK_SYNC_FULL] = "full",
+		[DTRACK_SYNC_TOP] = "top",
+		[DTRACK_SYNC_INCREMENTAL] = "incremental",
+		[DTRACK_SYNC_BITMAP] = "bitmap",
+		[DTRACK_SYNC_NONE] = "none",
+	};
+
+	return name[sync];
+}
+
+const char *dtl_mode_name(unsigned int mode)
+{
+	static const char *const name[] = {
+		[DTRACK_MODE_CONDITIONAL] = "conditional",
+		[DTRACK_MODE_NEVER] = "never",
+		[DTRACK_MODE_ALWAYS] = "always",
+	};
+
+	return name[mode];
+}
+
+/* ---- Options ------------------------------------------------------------ */
+
+#define usage(run, ...) \
+	dtl_fail((run)->h, -EINVAL, DTL_CLASS_USAGE, __VA_ARGS__)
+
+static bool copies_bitmap(const struct dtrack_run *run)
+{
+	return run->options.sync == DTRACK_SYNC_BITMAP ||
+	       run->options.sync == DTRACK_SYNC_INCREMENTAL;
+}
+
+static bool in_range(const struct dtrack_run_options *o)
+{
+	return o->sync >= DTRACK_SYNC_FULL && o->sync <= DTRACK_SYNC_NONE &&
+	       o->mode >= DTRACK_MODE_UNSET && o->mode <= DTRACK_MODE_ALWAYS &&
+	       o->consistency >= DTRACK_CONSISTENCY_LIVE &&
+	       o->consistency <= DTRACK_CONSISTENCY_IMAGE &&
+	       o->on_source_error >= DTRACK_ON_ERROR_REPORT &&
+	       o->on_source_error <= DTRACK_ON_ERROR_STOP &&
+	       o->on_target_error >= DTRACK_ON_ERROR_REPORT &&
+	       o->on_target_error <= DTRACK_ON_ERROR_STOP && o->jobs >= 1 &&
+	       !(o->flags & ~(DTRACK_RUN_FORCE | DTRACK_RUN_FSFREEZE));
+}
+
+/* What needs no look at the device: QEMU's checks 1 and 2. */
+static int check_words(struct dtrack_run *run)
+{
+	const struct dtrack_run_options *o = &run->options;
+
+	if (!in_range(o))
+		return usage(run, "An option of the run is out of range");
+	if (copies_bitmap(run) && !o->bitmap)
+		return usage(run,
+			     "must provide a valid bitmap name for '%s' sync mode",
+			     dtl_sync_name(o->sync));
+	if (o->sync == DTRACK_SYNC_INCREMENTAL &&
+	    o->mode != DTRACK_MODE_UNSET && o->mode != DTRACK_MODE_CONDITIONAL)
+		return usage(run,
+			     "Bitmap sync mode must be 'on-success' when using sync mode 'incremental'");
+	return 0;
+}
+
+static int find_bitmap(struct dtrack_run *run)
+{
+	struct dtrack_bitmaps *list;
+	int ret;
+
+	ret = dtrack_bitmaps_get(run->h, run->dev, run->options.bitmap, &list);
+	if (ret == -ENOENT)
+		return dtl_fail(run->h, ret, DTL_CLASS_NO_BITMAP,
+				"Bitmap '%s' could not be found",
+				run->options.bitmap);
+	if (ret < 0)
+		return ret;
+	run->info = *dtrack_bitmaps_at(list, 0);
+	dtrack_bitmaps_free(list);
+	return 0;
+}
+
+static int bitmap_error(struct dtrack_run *run, int err)
+{
+	return dtl_bitmap_error(run->h, run->dev, run->options.bitmap, err);
+}
+
+/* QEMU's checks 3 to 7, and 11. */
+static int check_bitmap(struct dtrack_run *run)
+{
+	const struct dtrack_run_options *o = &run->options;
+	int ret = find_bitmap(run);
+
+	if (ret)
+		return ret;
+	if (o->mode == DTRACK_MODE_UNSET &&
+	    o->sync != DTRACK_SYNC_INCREMENTAL)
+		return usage(run,
+			     "Bitmap sync mode must be given when providing a bitmap");
+	run->mode = o->mode == DTRACK_MODE_UNSET ? DTRACK_MODE_CONDITIONAL :
+						   (unsigned int)o->mode;
+	if (run->info.flags & DTRACK_BITMAP_BUSY)
+		return bitmap_error(run, -EBUSY);
+	if (run->info.flags & DTRACK_BITMAP_INCONSISTENT)
+		return bitmap_error(run, -EUCLEAN);
+	if (o->sync == DTRACK_SYNC_NONE)
+		return usage(run,
+			     "sync mode 'none' does not produce meaningful bitmap outputs");
+	if (run->mode == DTRACK_MODE_NEVER && !copies_bitmap(run))
+		return usage(run,
+			     "Bitmap sync mode 'never' has no meaningful effect when combined with sync mode '%s'",
+			     dtl_sync_name(o->sync));
+	if (run->mode != DTRACK_MODE_NEVER &&
+	    run->info.flags & DTRACK_BITMAP_READONLY)
+		return bitmap_error(run, -EROFS);
+	return 0;
+}
+
+static int check_supported(struct dtrack_run *run)
+{
+	if (run->options.sync == DTRACK_SYNC_NONE)
+		return dtl_fail(run->h, -EOPNOTSUPP, NULL,
+				"sync mode none needs images");
+	if (run->options.consistency == DTRACK_CONSISTENCY_IMAGE)
+		return dtl_fail(run->h, -EOPNOTSUPP, NULL,
+				"images are not supported yet");
+	return 0;
+}
+
+int dtl_check_options(struct dtrack_run *run)
+{
+	struct dtrack_dev_info info;
+	int ret = check_words(run);
+
+	if (ret)
+		return ret;
+	ret = dtrack_dev_info(run->h, run->dev, &info, sizeof(info));
+	if (ret)
+		return ret;
+	run->size = info.bytes;
+	run->granularity = DEFAULT_UNIT;
+	run->set = copies_bitmap(run) ? DTRACK_SET_BITMAP : DTRACK_SET_ALL;
+	if (run->options.bitmap) {
+		ret = check_bitmap(run);
+		if (ret)
+			return ret;
+		run->granularity = run->info.granularity;
+	} else if (run->options.mode != DTRACK_MODE_UNSET) {
+		return usage(run,
+			     "Cannot specify bitmap sync mode without a bitmap");
+	}
+	return check_supported(run);
+}
+
+/* ---- The target --------------------------------------------------------- */
+
+static int check_size(struct dtrack_run *run)
+{
+	const struct dtl_target *t = &run->target;
+	bool force = run->options.flags & DTRACK_RUN_FORCE;
+
+	if (t->size == run->size || (t->is_block && t->size > run->size) ||
+	    (!t->is_block && force && t->size < run->size))
+		return 0;
+	return dtl_fail(run->h, -ERANGE, NULL,
+			"Source and target image have different sizes (%" PRIu64
+			" and %" PRIu64 " bytes)",
+			run->size, t->size);
+}
+
+static int no_fit(struct dtrack_run *run, const struct dtl_manifest *m)
+{
+	char uuid[DTRACK_UUID_TEXT];
+
+	dtrack_uuid_format(run->info.uuid, uuid);
+	if (!m->has_bitmap)
+		return dtl_fail(run->h, -ESTALE, NULL,
+				"Target '%s' is no copy that bitmap '%s' belongs to: it was made without a bitmap",
+				run->target.path, run->options.bitmap);
+	if (strcmp(m->uuid, uuid))
+		return dtl_fail(run->h, -ESTALE, NULL,
+				"Target '%s' is no copy that bitmap '%s' belongs to: it was made with bitmap '%s', uuid %s",
+				run->target.path, run->options.bitmap, m->name,
+				m->uuid);
+	if (!m->complete && !m->has_from)
+		return dtl_fail(run->h, -ESTALE, NULL,
+				"Target '%s' is an unfinished full copy",
+				run->target.path);
+	return dtl_fail(run->h, -ESTALE, NULL,
+			"Target '%s' fits generation %" PRIu64
+			" of bitmap '%s', which is at generation %" PRIu64,
+			run->target.path, m->complete ? m->to : m->from,
+			run->options.bitmap, (uint64_t)run->info.generation);
+}
+
+/* Refused, or with force: good only when the run is through. */
+static int check_manifest(struct dtrack_run *run)
+{
+	struct dtl_manifest m;
+	int ret = dtl_manifest_load(run->h, run->target.manifest, &m);
+
+	if (!ret && dtl_manifest_fits(&m, &run->info)) {
+		run->fits = true;
+		return 0;
+	}
+	if (run->options.flags & DTRACK_RUN_FORCE)
+		return 0;
+	if (ret == -ENOENT)
+		return dtl_fail(run->h, ret, DTL_CLASS_GENERIC,
+				"Target '%s' has no manifest, so it is not known to fit bitmap '%s'",
+				run->target.path, run->options.bitmap);
+	return ret ? ret : no_fit(run, &m);
+}
+
+int dtl_check_target(struct dtrack_run *run)
+{
+	const struct dtl_target *t = &run->target;
+	int ret;
+
+	if (!t->exists) {
+		if (run->set == DTRACK_SET_ALL ||
+		    run->options.flags & DTRACK_RUN_FORCE)
+			return 0;
+		return dtl_fail(run->h, -ENOENT, DTL_CLASS_GENERIC,
+				"Target '%s' does not exist, and sync mode '%s' copies only changes",
+				t->path, dtl_sync_name(run->options.sync));
+	}
+	ret = check_size(run);
+	if (ret || run->set == DTRACK_SET_ALL || t->is_block)
+		return ret;
+	return check_manifest(run);
+}

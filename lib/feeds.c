@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * feeds.c - whether writing to one thing writes to another (DESIGN I11).
+ *
+ * Walks downward from a device or a file to all that its bytes may reach: dm
+ * and md slaves, the disk of a partition, the file behind a loop device, the
+ * devices of a file system.  What has no block device (tmpfs, NFS, FUSE) ends
+ * the walk.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/loop.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "feeds.h"
+#include "sysfs.h"
+
+/* More than any stack of devices has; what is beyond is taken for a loop. */
+#define MAX_DEVS	256
+#define MAX_FILES	64
+
+struct file_id {
+	dev_t dev;
+	ino_t ino;
+};
+
+/**
+ * struct walk - what was reached.
+ * @h: the handle
+ * @nr_devs: number of @dev
+ * @nr_files: number of @file
+ * @overflow: there was more than room
+ * @dev: block devices
+ * @file: files behind loop devices
+ */
+struct walk {
+	struct dtrack *h;
+	unsigned int nr_devs;
+	unsigned int nr_files;
+	bool overflow;
+	dev_t dev[MAX_DEVS];
+	struct file_id file[MAX_FILES];
+};
+
+static bool has_dev(const struct walk *w, dev_t dev)
+{
+	unsigned int i;
+
+	for (i = 0; i < w->nr_devs; i++)
+		if (w->dev[i] == dev)
+			return true;
+	return false;
+}
+
+static bool has_file(const struct walk *w, const struct stat *st)
+{
+	unsigned int i;
+
+	for (i = 0; i < w->nr_files; i++)
+		if (w->file[i].dev == st->st_dev && w->file[i].ino == st->st_ino)
+			return true;
+	return false;
+}
+
+static bool add_file(struct walk *w, const struct stat *st)
+{
+	if (has_file(w, st))
+		return false;
+	if (w->nr_files == MAX_FILES) {
+		w->overflow = true;
+		return false;
+	}
+	w->file[w->nr_files++] = (struct file_id){ st->st_dev, st->st_ino };
+	return true;
+}
+
+static void walk_dev(struct walk *w, dev_t dev);
+static void walk_fd(struct walk *w, int fd);
+
+static void walk_path(struct walk *w, const char *path)
+{
+	int fd = open(path, O_PATH | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	walk_fd(w, fd);
+	close(fd);
+}
+
+/* ---- File systems ------------------------------------------------------- */
+
+/* All devices of a btrfs, when @one is among them. */
+static void walk_btrfs_of(struct walk *w, const char *fs, dev_t one)
+{
+	char path[DTL_PATH_LEN];
+	struct dirent *e;
+	bool hit = false;
+	int pass;
+	dev_t dev;
+	DIR *dir;
+
+	for (pass = 0; pass < 2; pass++) {
+		snprintf(path, sizeof(path), "/sys/fs/btrfs/%.64s/devices", fs);
+		dir = opendir(path);
+		if (!dir)
+			return;
+		while ((e = readdir(dir))) {
+			snprintf(path, sizeof(path),
+				 "/sys/fs/btrfs/%.64s/devices/%.64s/dev", fs,
+				 e->d_name);
+			if (e->d_name[0] == '.' || !dtl_sysfs_dev(path, &dev))
+				continue;
+			if (pass)
+				walk_dev(w, dev);
+			else
+				hit = hit || dev == one;
+		}
+		closedir(dir);
+		if (!hit)
+			return;
+	}
+}
+
+static void walk_btrfs(struct walk *w, dev_t one)
+{
+	DIR *dir = opendir("/sys/fs/btrfs");
+	struct dirent *e;
+
+	if (!dir)
+		return;
+	while ((e = readdir(dir)))
+		if (e->d_name[0] != '.')
+			walk_btrfs_of(w, e->d_name, one);
+	closedir(dir);
+}
+
+/* An overlay writes to its upper directory. */
+static void walk_upper(struct walk *w, const char *options)
+{
+	const char *p = strstr(options, "upperdir=");
+	char *dir;
+
+	if (!p || (p != options && p[-1] != ','))
+		return;
+	p += strlen("upperdir=");
+	dir = strndup(p, strcspn(p, ","));
+	if (dir)
+		walk_path(w, dir);
+	free(dir);
+}
+
+/* A file system whose number is no block device's: ask the mount table. */
+static void walk_mount(struct walk *w, int id, dev_t number)
+{
+	struct dtl_mounts m;
+	struct stat st;
+
+	if (!dtl_mounts_open(&m))
+		return;
+	while (dtl_mounts_next(&m)) {
+		if (id >= 0 ? m.mount.id != id : m.mount.dev != number)
+			continue;
+		if (m.mount.source[0] == '/' && !stat(m.mount.source, &st) &&
+		    S_ISBLK(st.st_mode)) {
+			walk_dev(w, st.st_rdev);
+			walk_btrfs(w, st.st_rdev);
+		}
+		walk_upper(w, m.mount.options);
+		break;
+	}
+	dtl_mounts_close(&m);
+}
+
+static int mount_id(int fd)
+{
+	struct statx stx;
+
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &stx) ||
+	    !(stx.stx_mask & STATX_MNT_ID))
+		return -1;
+	return (int)stx.stx_mnt_id;
+}
+
+static void walk_fd(struct walk *w, int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return;
+	if (S_ISBLK(st.st_mode))
+		walk_dev(w, st.st_rdev);
+	else if (!add_file(w, &st))
+		return;
+	else if (major(st.st_dev))
+		walk_dev(w, st.st_dev);
+	else
+		walk_mount(w, mount_id(fd), st.st_dev);
+}
+
+/* ---- Block devices ------------------------------------------------------ */
+
+static void walk_slaves(struct walk *w, dev_t dev)
+{
+	char path[DTL_PATH_LEN], entry[300];
+	struct dirent *e;
+	dev_t slave;
+	DIR *dir;
+
+	dtl_sysfs_path(path, dev, "slaves");
+	dir = opendir(path);
+	if (!dir)
+		return;
+	while ((e = readdir(dir))) {
+		if (e->d_name[0] == '.')
+			continue;
+		snprintf(entry, sizeof(entry), "slaves/%s/dev", e->d_name);
+		dtl_sysfs_path(path, dev, entry);
+		if (dtl_sysfs_dev(path, &slave))
+			walk_dev(w, slave);
+	}
+	closedir(dir);
+}
+
+/* The name may be of another namespace or gone; then the number must do. */
+static void walk_loop_number(struct walk *w, dev_t dev)
+{
+	struct loop_info64 info;
+	char node[DTL_PATH_LEN];
+	int fd;
+
+	if (!dtl_sysfs_node(w->h, dev, node, sizeof(node)))
+		return;
+	fd = open(node, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	if (!ioctl(fd, LOOP_GET_STATUS64, &info)) {
+		struct stat st = {
+			.st_dev = (dev_t)info.lo_device,
+			.st_ino = (ino_t)info.lo_inode,
+		};
+
+		add_file(w, &st);
+		if (major(st.st_dev))
+			walk_dev(w, st.st_dev);
+	}
+	close(fd);
+}
+
+static void walk_loop(struct walk *w, dev_t dev)
+{
+	char path[DTL_PATH_LEN], file[4096];
+
+	dtl_sysfs_path(path, dev, "loop/backing_file");
+	if (!dtl_sysfs_line(path, file, sizeof(file)))
+		return;
+	walk_path(w, file);
+	walk_loop_number(w, dev);
+}
+
+static bool disk_of(dev_t part, dev_t *disk)
+{
+	char path[DTL_PATH_LEN], line[32];
+
+	dtl_sysfs_path(path, part, "partition");
+	if (!dtl_sysfs_line(path, line, sizeof(line)))
+		return false;
+	dtl_sysfs_path(path, part, "../dev");
+	return dtl_sysfs_dev(path, disk);
+}
+
+static void walk_dev(struct walk *w, dev_t dev)
+{
+	dev_t disk;
+
+	if (has_dev(w, dev))
+		return;
+	if (w->nr_devs == MAX_DEVS) {
+		w->overflow = true;
+		return;
+	}
+	w->dev[w->nr_devs++] = dev;
+	walk_slaves(w, dev);
+	walk_loop(w, dev);
+	if (disk_of(dev, &disk))
+		walk_dev(w, disk);
+}
+
+/* ---- The question ------------------------------------------------------- */
+
+/*
+ * A target that the source is made of.  Sharing a disk is no harm, so a disk
+ * that the walk reached through a partition counts only as a whole, not its
+ * other partitions.
+ */
+static bool is_part_of(const struct walk *source, const struct stat *st)
+{
+	unsigned int i;
+	dev_t disk, other;
+
+	if (!S_ISBLK(st->st_mode))
+		return has_file(source, st);
+	if (has_dev(source, st->st_rdev))
+		return true;
+	if (!disk_of(st->st_rdev, &disk) || !has_dev(source, disk))
+		return false;
+	for (i = 0; i < source->nr_devs; i++)
+		if (disk_of(source->dev[i], &other) && other == disk)
+			return false;
+	return true;
+}
+
+static int refuse(struct dtrack *h, struct dtrack_dev source, const char *path,
+		  const char *how)
+{
+	char buf[32];
+
+	return dtl_fail(h, -ELOOP, DTL_CLASS_GENERIC,
+			"Target '%s' %s the tracked device '%s'", path, how,
+			dtl_label(h, source, buf, sizeof(buf)));
+}
+
+static int judge(struct dtrack *h, struct dtrack_dev source, int fd,
+		 const char *path, struct walk *above, struct walk *below)
+{
+	dev_t dev = dtl_dev_t(source);
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return dtl_fail(h, -errno, NULL, "Could not open '%s': %s",
+				path, strerror(errno));
+	if (S_ISBLK(st.st_mode) && st.st_rdev == dev)
+		return dtl_fail(h, -ELOOP, DTL_CLASS_GENERIC,
+				"Source and target cannot be the same");
+	above->h = h;
+	below->h = h;
+	walk_fd(above, fd);
+	walk_dev(below, dev);
+	if (has_dev(above, dev) || above->overflow)
+		return refuse(h, source, path, "lies on");
+	if (is_part_of(below, &st) || below->overflow)
+		return refuse(h, source, path, "is a part of");
+	return 0;
+}
+
+int dtl_check_feeds(struct dtrack *h, struct dtrack_dev source, int fd,
+		    const char *path)
+{
+	struct walk *w = calloc(2, sizeof(*w));
+	int ret;
+
+	if (!w)
+		return dtl_nomem(h);
+	ret = judge(h, source, fd, path, &w[0], &w[1]);
+	free(w);
+	return ret;
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * fsfreeze.c - holding a file system still for a moment.
+ */
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "run.h"
+#include "sysfs.h"
+
+static int held(struct dtrack *h, int fd, const char *point,
+		int (*call)(void *opaque), void *opaque)
+{
+	int ret;
+
+	if (ioctl(fd, FIFREEZE, 0))
+		return dtl_fail(h, -errno, NULL, "Could not freeze '%s': %s",
+				point, strerror(errno));
+	ret = call(opaque);
+	if (ioctl(fd, FITHAW, 0) && !ret)
+		ret = dtl_fail(h, -errno, NULL, "Could not thaw '%s': %s",
+			       point, strerror(errno));
+	return ret;
+}
+
+int dtl_fsfreeze(struct dtrack *h, struct dtrack_dev dev,
+		 int (*call)(void *opaque), void *opaque)
+{
+	char point[4096];
+	sigset_t all, old;
+	int fd, ret;
+
+	if (!dtl_mounted_on(dtl_dev_t(dev), point, sizeof(point)))
+		return call(opaque);
+	fd = open(point, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return dtl_fail(h, -errno, NULL, "Could not open '%s': %s",
+				point, strerror(errno));
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &old);
+	ret = held(h, fd, point, call, opaque);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	dtl_close(fd);
+	return ret;
+}

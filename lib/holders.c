@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * holders.c - who uses a block device.
+ *
+ * The kernel decides (O_EXCL); /sys and /proc only say who it was.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "holders.h"
+#include "sysfs.h"
+
+static bool is_swap(dev_t dev)
+{
+	char line[4096 + 128];
+	bool found = false;
+	struct stat st;
+	FILE *f = fopen("/proc/swaps", "re");
+
+	if (!f)
+		return false;
+	while (!found && fgets(line, sizeof(line), f)) {
+		line[strcspn(line, " \t\n")] = '\0';
+		found = line[0] == '/' && !stat(line, &st) &&
+			S_ISBLK(st.st_mode) && st.st_rdev == dev;
+	}
+	fclose(f);
+	return found;
+}
+
+static bool holder_of(dev_t dev, char *buf, size_t size)
+{
+	char path[DTL_PATH_LEN], name[128];
+	struct dirent *e;
+	DIR *dir;
+
+	dtl_sysfs_path(path, dev, "holders");
+	dir = opendir(path);
+	if (!dir)
+		return false;
+	do
+		e = readdir(dir);
+	while (e && e->d_name[0] == '.');
+	if (e) {
+		snprintf(path, sizeof(path), "/sys/class/block/%.64s/dm/name",
+			 e->d_name);
+		if (dtl_sysfs_line(path, name, sizeof(name)))
+			snprintf(buf, size, "held by %s (%s)", e->d_name, name);
+		else
+			snprintf(buf, size, "held by %s", e->d_name);
+	}
+	closedir(dir);
+	return e;
+}
+
+static bool used_directly(dev_t dev, char *buf, size_t size)
+{
+	char point[4096];
+
+	if (dtl_mounted_on(dev, point, sizeof(point))) {
+		snprintf(buf, size, "mounted on %s", point);
+		return true;
+	}
+	if (is_swap(dev)) {
+		snprintf(buf, size, "used as swap");
+		return true;
+	}
+	return holder_of(dev, buf, size);
+}
+
+/* Whoever uses a partition keeps the whole disk from being claimed. */
+static bool used_in_part(dev_t dev, char *buf, size_t size)
+{
+	char path[DTL_PATH_LEN], entry[300], user[4200];
+	bool found = false;
+	struct dirent *e;
+	dev_t part;
+	DIR *dir;
+
+	dtl_sysfs_path(path, dev, "");
+	dir = opendir(path);
+	if (!dir)
+		return false;
+	while (!found && (e = readdir(dir))) {
+		snprintf(entry, sizeof(entry), "%s/partition", e->d_name);
+		dtl_sysfs_path(path, dev, entry);
+		if (!dtl_sysfs_line(path, user, sizeof(user)))
+			continue;
+		snprintf(entry, sizeof(entry), "%s/dev", e->d_name);
+		dtl_sysfs_path(path, dev, entry);
+		found = dtl_sysfs_dev(path, &part) &&
+			used_directly(part, user, sizeof(user));
+		if (found)
+			snprintf(buf, size, "%s is %s", e->d_name, user);
+	}
+	closedir(dir);
+	return found;
+}
+
+void dtl_user_of(dev_t dev, char *buf, size_t size)
+{
+	if (!used_directly(dev, buf, size) && !used_in_part(dev, buf, size))
+		snprintf(buf, size, "used by another program");
+}
+
+int dtl_check_unused(struct dtrack *h, const char *path, dev_t dev)
+{
+	int fd = open(path, O_RDONLY | O_EXCL | O_CLOEXEC);
+	char user[4400];
+
+	if (fd >= 0) {
+		dtl_close(fd);
+		/* A read-only mount of old kernels claims nothing. */
+		if (!used_directly(dev, user, sizeof(user)))
+			return 0;
+		errno = EBUSY;
+	}
+	if (errno != EBUSY)
+		return dtl_fail(h, -errno, NULL, "Could not open '%s': %s",
+				path, strerror(errno));
+	dtl_user_of(dev, user, sizeof(user));
+	return dtl_fail(h, -EBUSY, NULL, "Device '%s' is in use: %s", path,
+			user);
+}

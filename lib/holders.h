@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * holders.h - who uses a block device.
+ */
+#ifndef DTL_HOLDERS_H
+#define DTL_HOLDERS_H
+
+#include "private.h"
+
+/**
+ * dtl_check_unused() - whether nothing has a block device mounted or claimed.
+ * @h: the handle
+ * @path: of the device
+ * @dev: its number
+ *
+ * Return: 0; -EBUSY with words that say who; or the errno of opening it.
+ */
+int dtl_check_unused(struct dtrack *h, const char *path, dev_t dev);
+
+/**
+ * dtl_user_of() - say who uses a block device.
+ * @dev: the device
+ * @buf: result: "mounted on /mnt", "held by dm-3 (data)", "used as swap",
+ *	"used by another program"
+ * @size: of @buf
+ */
+void dtl_user_of(dev_t dev, char *buf, size_t size);
+
+#endif

@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * manifest.c - what a file target holds, said in a file beside it.
+ *
+ * Parsing is strict in what it uses and takes no word for granted; writing is
+ * temp file, fsync, rename, fsync of the folder.  When a manifest is written is
+ * run.c's.
+ */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "manifest.h"
+
+#define FORMAT		"dtrack-manifest"
+#define VERSION		1
+/* Ours have two levels; deeper ones are none of ours. */
+#define MAX_DEPTH	16
+/* Room for checksums of later versions; what is longer is none of ours. */
+#define MAX_BYTES	(256 << 20)
+
+static const char broken[] = "a member is missing or of the wrong type";
+
+/* ---- Parsing ------------------------------------------------------------ */
+
+static bool get_text(struct json_object *o, const char *key, char *buf,
+		     size_t size)
+{
+	struct json_object *v;
+	size_t len;
+
+	if (!json_object_object_get_ex(o, key, &v) ||
+	    !json_object_is_type(v, json_type_string))
+		return false;
+	len = (size_t)json_object_get_string_len(v);
+	/* A NUL inside, or too long. */
+	if (len >= size || strlen(json_object_get_string(v)) != len)
+		return false;
+	memcpy(buf, json_object_get_string(v), len + 1);
+	return true;
+}
+
+static bool get_u64(struct json_object *o, const char *key, uint64_t *value)
+{
+	struct json_object *v;
+
+	if (!json_object_object_get_ex(o, key, &v) ||
+	    !json_object_is_type(v, json_type_int))
+		return false;
+	*value = json_object_get_uint64(v);
+	/* json-c makes 0 of negative numbers and the limit of too great ones. */
+	return json_object_get_int64(v) >= 0 && *value != UINT64_MAX;
+}
+
+static bool get_run(struct json_object *o, uint64_t *run)
+{
+	char text[17];
+
+	if (!get_text(o, "run", text, sizeof(text)) ||
+	    strlen(text) != 16 || strspn(text, "0123456789abcdef") != 16)
+		return false;
+	*run = strtoull(text, NULL, 16);
+	return true;
+}
+
+static bool get_from(struct json_object *o, struct dtl_manifest *m)
+{
+	struct json_object *v;
+
+	if (!json_object_object_get_ex(o, "from", &v))
+		return false;
+	m->has_from = v;
+	return !v || get_u64(o, "from", &m->from);
+}
+
+static bool get_bitmap(struct json_object *root, struct dtl_manifest *m)
+{
+	struct json_object *b;
+
+	if (!json_object_object_get_ex(root, "bitmap", &b))
+		return false;
+	m->has_bitmap = b;
+	if (!b)
+		return true;
+	return json_object_is_type(b, json_type_object) &&
+	       get_text(b, "name", m->name, sizeof(m->name)) &&
+	       get_text(b, "uuid", m->uuid, sizeof(m->uuid)) &&
+	       strlen(m->uuid) == DTRACK_UUID_TEXT - 1 &&
+	       get_u64(b, "granularity", &m->granularity) && get_from(b, m) &&
+	       get_u64(b, "to", &m->to) && get_run(b, &m->run) &&
+	       get_text(root, "mode", m->mode, sizeof(m->mode));
+}
+
+static const char *interpret(struct json_object *root, struct dtl_manifest *m)
+{
+	char word[32];
+	uint64_t version;
+
+	if (!json_object_is_type(root, json_type_object) ||
+	    !get_text(root, "format", word, sizeof(word)) ||
+	    strcmp(word, FORMAT))
+		return "it is no manifest";
+	if (!get_u64(root, "version", &version))
+		return broken;
+	if (version != VERSION)
+		return "it is of a newer version";
+	if (!get_text(root, "state", word, sizeof(word)))
+		return broken;
+	m->complete = !strcmp(word, "complete");
+	if (!m->complete && strcmp(word, "incomplete"))
+		return "its state is unknown";
+	if (!get_u64(root, "size", &m->size) ||
+	    !get_text(root, "sync", m->sync, sizeof(m->sync)) ||
+	    !get_bitmap(root, m))
+		return broken;
+	return NULL;
+}
+
+/* Nothing but blanks may follow the object. */
+static bool ends_at(const char *text, size_t len, size_t end)
+{
+	while (end < len && memchr(" \t\r\n", text[end], 4))
+		end++;
+	return end == len;
+}
+
+const char *dtl_manifest_parse(const char *text, size_t len,
+			       struct dtl_manifest *m)
+{
+	const char *why = "it is no JSON";
+	struct json_tokener *tok;
+	struct json_object *root;
+
+	memset(m, 0, sizeof(*m));
+	if (len > MAX_BYTES)
+		return "it is too long";
+	tok = json_tokener_new_ex(MAX_DEPTH);
+	if (!tok)
+		return "memory is missing";
+	json_tokener_set_flags(tok, JSON_TOKENER_STRICT |
+				    JSON_TOKENER_ALLOW_TRAILING_CHARS);
+	root = json_tokener_parse_ex(tok, text, (int)len);
+	if (root && ends_at(text, len, json_tokener_get_parse_end(tok)))
+		why = interpret(root, m);
+	json_object_put(root);
+	json_tokener_free(tok);
+	return why;
+}
+
+/* ---- Reading ------------------------------------------------------------ */
+
+static int read_all(int fd, char **text, size_t *len)
+{
+	struct stat st;
+	size_t got = 0;
+	ssize_t n = 1;
+
+	if (fstat(fd, &st))
+		return -errno;
+	if (!S_ISREG(st.st_mode) || st.st_size > MAX_BYTES)
+		return -EFBIG;
+	*text = malloc((size_t)st.st_size + 1);
+	if (!*text)
+		return -ENOMEM;
+	while (n > 0 && got < (size_t)st.st_size) {
+		n = read(fd, *text + got, (size_t)st.st_size - got);
+		if (n < 0 && errno == EINTR)
+			n = 1;
+		else if (n > 0)
+			got += (size_t)n;
+	}
+	if (n < 0) {
+		free(*text);
+		return -errno;
+	}
+	*len = got;
+	return 0;
+}
+
+int dtl_manifest_load(struct dtrack *h, const char *path,
+		      struct dtl_manifest *m)
+{
+	int ret, fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	const char *why;
+	char *text = NULL;
+	size_t len = 0;
+
+	if (fd < 0 && errno == ENOENT)
+		return -ENOENT;
+	ret = fd < 0 ? -errno : read_all(fd, &text, &len);
+	dtl_close(fd);
+	if (ret)
+		return dtl_fail(h, ret, dtl_os_class(ret),
+				"Could not read the manifest '%s': %s", path,
+				strerror(-ret));
+	why = dtl_manifest_parse(text, len, m);
+	free(text);
+	if (why)
+		return dtl_fail(h, -EBADMSG, NULL,
+				"The manifest '%s' is damaged: %s", path, why);
+	return 0;
+}
+
+bool dtl_manifest_fits(const struct dtl_manifest *m,
+		       const struct dtrack_bitmap_info *info)
+{
+	char uuid[DTRACK_UUID_TEXT];
+
+	dtrack_uuid_format(info->uuid, uuid);
+	if (!m->has_bitmap || strcmp(m->uuid, uuid))
+		return false;
+	if (m->complete)
+		return info->generation == m->to;
+	return (m->has_from && info->generation == m->from) ||
+	       (info->generation == m->to && info->last_run == m->run);
+}
+
+/* ---- Writing ------------------------------------------------------------ */
+
+static struct json_object *bitmap_json(const struct dtl_manifest *m)
+{
+	struct json_object *b;
+	char run[17];
+
+	if (!m->has_bitmap)
+		return NULL;
+	b = json_object_new_object();
+	snprintf(run, sizeof(run), "%016" PRIx64, m->run);
+	json_object_object_add(b, "name", json_object_new_string(m->name));
+	json_object_object_add(b, "uuid", json_object_new_string(m->uuid));
+	json_object_object_add(b, "granularity",
+			       json_object_new_uint64(m->granularity));
+	json_object_object_add(b, "from", m->has_from ?
+			       json_object_new_uint64(m->from) : NULL);
+	json_object_object_add(b, "to", json_object_new_uint64(m->to));
+	json_object_object_add(b, "run", json_object_new_string(run));
+	return b;
+}
+
+static struct json_object *to_json(const struct dtl_manifest *m)
+{
+	struct json_object *o = json_object_new_object();
+
+	json_object_object_add(o, "format", json_object_new_string(FORMAT));
+	json_object_object_add(o, "version", json_object_new_int(VERSION));
+	json_object_object_add(o, "state", json_object_new_string(
+			       m->complete ? "complete" : "incomplete"));
+	json_object_object_add(o, "size", json_object_new_uint64(m->size));
+	json_object_object_add(o, "sync", json_object_new_string(m->sync));
+	json_object_object_add(o, "mode", m->has_bitmap ?
+			       json_object_new_string(m->mode) : NULL);
+	json_object_object_add(o, "bitmap", bitmap_json(m));
+	return o;
+}
+
+int dtl_sync_dir(const char *path)
+{
+	char copy[PATH_MAX];
+	int fd, ret;
+
+	snprintf(copy, sizeof(copy), "%s", path);
+	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	/* Some file systems have nothing to sync in a folder. */
+	ret = fsync(fd) && errno != EINVAL ? -errno : 0;
+	dtl_close(fd);
+	return ret;
+}
+
+static int write_file(const char *path, const char *text)
+{
+	size_t done = 0, len = strlen(text);
+	ssize_t n;
+	int ret = 0;
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
+		      0600);
+
+	if (fd < 0)
+		return -errno;
+	while (!ret && done < len) {
+		n = write(fd, text + done, len - done);
+		if (n >= 0)
+			done += (size_t)n;
+		else if (errno != EINTR)
+			ret = -errno;
+	}
+	if (!ret && fsync(fd))
+		ret = -errno;
+	dtl_close(fd);
+	return ret;
+}
+
+static int replace(const char *path, const char *text)
+{
+	char temp[PATH_MAX];
+	int ret;
+
+	if (snprintf(temp, sizeof(temp), "%s.new", path) >= (int)sizeof(temp))
+		return -ENAMETOOLONG;
+	ret = write_file(temp, text);
+	if (!ret && rename(temp, path))
+		ret = -errno;
+	if (ret)
+		unlink(temp);
+	else
+		ret = dtl_sync_dir(path);
+	return ret;
+}
+
+int dtl_manifest_store(struct dtrack *h, const char *path,
+		       const struct dtl_manifest *m)
+{
+	struct json_object *o = to_json(m);
+	const char *text = o ? json_object_to_json_string_ext(o,
+			   JSON_C_TO_STRING_PRETTY |
+			   JSON_C_TO_STRING_NOSLASHESCAPE) : NULL;
+	int ret = text ? replace(path, text) : -ENOMEM;
+
+	json_object_put(o);
+	if (ret)
+		return dtl_fail(h, ret, dtl_os_class(ret),
+				"Could not write the manifest '%s': %s", path,
+				strerror(-ret));
+	return 0;
+}

@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * run.c - a backup run from its freeze to its end.
+ *
+ *	1. checks: options, bitmap, source, target.  Nothing changes.
+ *	2. freeze: a successor records from here on.
+ *	3. manifest 'incomplete', before the target is made or written: a target
+ *	   is never newer than its manifest admits.
+ *	4. copy, flush, report, over and over.
+ *	5. the target is durable.
+ *	6. abdicate or reclaim, by policy.
+ *	7. manifest 'complete' with the generation that was reached.
+ *
+ * A process killed at any point leaves the bitmap to the kernel, which reclaims
+ * it, and a manifest that is true: between 6 and 7 it is recognised by the id
+ * of the run (dtl_manifest_fits()).
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "copy.h"
+#include "run.h"
+#include "sysfs.h"
+
+/* ---- Beginning ---------------------------------------------------------- */
+
+static int open_source(struct dtrack_run *run)
+{
+	struct dtrack *h = run->h;
+	char buf[32];
+
+	if (!dtl_sysfs_node(h, dtl_dev_t(run->dev), run->source_path,
+			    sizeof(run->source_path)))
+		return dtl_fail(h, -ENOENT, DTL_CLASS_GENERIC,
+				"The device '%s' has no node below /dev",
+				dtl_label(h, run->dev, buf, sizeof(buf)));
+	/* Buffered reads of a mounted device give stale data (I10). */
+	run->source = open(run->source_path, O_RDONLY | O_DIRECT | O_CLOEXEC);
+	if (run->source < 0)
+		return dtl_fail(h, -errno, dtl_os_class(-errno),
+				"Could not open '%s' for direct reads: %s",
+				run->source_path, strerror(errno));
+	return 0;
+}
+
+static int copy_options(struct dtrack_run *run,
+			const struct dtrack_run_options *options)
+{
+	size_t size = options->size;
+
+	if (size < sizeof(size) || size > sizeof(run->options))
+		return dtl_fail(run->h, -EINVAL, NULL,
+				"struct dtrack_run_options is of another version");
+	memcpy(&run->options, options, size);
+	if (!run->options.target)
+		return dtl_fail(run->h, -EINVAL, DTL_CLASS_USAGE,
+				"The target has no name");
+	run->target_name = strdup(run->options.target);
+	run->options.target = run->target_name;
+	if (run->options.bitmap)
+		run->bitmap = strdup(run->options.bitmap);
+	if (!run->target_name || (run->options.bitmap && !run->bitmap))
+		return dtl_nomem(run->h);
+	run->options.bitmap = run->bitmap;
+	return 0;
+}
+
+static int begin(struct dtrack_run *run,
+		 const struct dtrack_run_options *options)
+{
+	int ret = copy_options(run, options);
+
+	if (!ret)
+		ret = dtl_check_options(run);
+	if (!ret)
+		ret = open_source(run);
+	if (!ret)
+		ret = dtl_target_open(run->h, run->options.target, run->dev,
+				      &run->target);
+	if (!ret)
+		ret = dtl_check_target(run);
+	if (ret)
+		return ret;
+	run->result.consistency = run->options.consistency;
+	run->result.bytes_total = run->set == DTRACK_SET_ALL ? run->size :
+							       run->info.count;
+	return 0;
+}
+
+int dtrack_run_new(struct dtrack *h, struct dtrack_dev dev,
+		   const struct dtrack_run_options *options,
+		   struct dtrack_run **result)
+{
+	struct dtrack_run *run = calloc(1, sizeof(*run));
+	int ret;
+
+	if (!run)
+		return dtl_nomem(h);
+	run->h = h;
+	run->dev = dev;
+	run->source = -1;
+	run->target.fd = -1;
+	ret = begin(run, options);
+	if (ret)
+		dtrack_run_free(run);
+	else
+		*result = run;
+	return ret;
+}
+
+void dtrack_run_free(struct dtrack_run *run)
+{
+	if (!run)
+		return;
+	dtrack_extents_close(run->extents);
+	dtl_target_close(&run->target);
+	dtl_close(run->source);
+	free(run->target_name);
+	free(run->bitmap);
+	free(run);
+}
+
+/* ---- Freezing ----------------------------------------------------------- */
+
+static int freeze(void *opaque)
+{
+	struct dtrack_run *run = opaque;
+	int ret;
+
+	if (!run->bitmap)
+		return 0;
+	run->freeze.mode = run->mode;
+	run->freeze.set = run->set;
+	ret = dtrack_bitmap_freeze(run->h, run->dev, run->bitmap, &run->freeze);
+	run->frozen = !ret;
+	return ret;
+}
+
+/* What was checked before the freeze must be what was frozen. */
+static int check_frozen(struct dtrack_run *run)
+{
+	uint64_t generation = run->info.generation;
+	uint64_t last_run = run->info.last_run;
+	struct dtrack_bitmaps *list;
+	int ret;
+
+	ret = dtrack_bitmaps_get(run->h, run->dev, run->bitmap, &list);
+	if (ret < 0)
+		return ret;
+	run->info = *dtrack_bitmaps_at(list, 0);
+	dtrack_bitmaps_free(list);
+	if (run->freeze.generation != generation ||
+	    run->info.last_run != last_run || run->info.bytes != run->size)
+		return dtl_fail(run->h, -EAGAIN, NULL,
+				"Bitmap '%s' changed while the run began",
+				run->bitmap);
+	if (run->set == DTRACK_SET_BITMAP)
+		run->result.bytes_total = run->info.count;
+	return 0;
+}
+
+static int take(struct dtrack_run *run)
+{
+	int ret;
+
+	if (run->options.flags & DTRACK_RUN_FSFREEZE)
+		ret = dtl_fsfreeze(run->h, run->dev, freeze, run);
+	else
+		ret = freeze(run);
+	if (!ret && run->frozen)
+		ret = check_frozen(run);
+	if (!ret && run->set == DTRACK_SET_BITMAP)
+		ret = dtrack_extents_open(run->h, run->dev, run->bitmap, 0,
+					  run->freeze.generation,
+					  &run->extents);
+	return ret;
+}
+
+/* ---- The manifest ------------------------------------------------------- */
+
+static int store_manifest(struct dtrack_run *run)
+{
+	if (!run->target.manifest[0])
+		return 0;
+	return dtl_manifest_store(run->h, run->target.manifest, &run->manifest);
+}
+
+static int begin_manifest(struct dtrack_run *run)
+{
+	struct dtl_manifest *m = &run->manifest;
+
+	m->size = run->size;
+	snprintf(m->sync, sizeof(m->sync), "%s",
+		 dtl_sync_name(run->options.sync));
+	if (run->bitmap) {
+		m->has_bitmap = true;
+		m->granularity = run->granularity;
+		m->has_from = run->fits;
+		m->from = run->freeze.generation;
+		m->to = m->from + (run->mode != DTRACK_MODE_NEVER);
+		m->run = run->freeze.run;
+		dtrack_uuid_format(run->info.uuid, m->uuid);
+		memcpy(m->name, run->info.name, sizeof(m->name));
+		snprintf(m->mode, sizeof(m->mode), "%s",
+			 dtl_mode_name(run->mode));
+	}
+	return store_manifest(run);
+}
+
+static int end_manifest(struct dtrack_run *run, uint64_t generation)
+{
+	run->manifest.complete = true;
+	run->manifest.to = generation;
+	return store_manifest(run);
+}
+
+/* ---- Copying ------------------------------------------------------------ */
+
+static int next_extent(void *opaque, struct dtrack_range *range)
+{
+	struct dtrack_run *run = opaque;
+
+	int ret;
+
+	if (run->extents) {
+		ret = dtrack_extents_next(run->extents, range);
+		if (ret == -ESTALE)
+			dtl_bitmap_error(run->h, run->dev, run->bitmap, ret);
+		return ret;
+	}
+	if (run->all_given)
+		return 0;
+	run->all_given = true;
+	*range = (struct dtrack_range){ 0, run->size };
+	return 1;
+}
+
+static int report(void *opaque, const struct dtrack_range *ranges,
+		  unsigned int nr)
+{
+	struct dtrack_run *run = opaque;
+
+	if (!run->frozen)
+		return 0;
+	return dtrack_bitmap_report(run->h, run->dev, run->bitmap,
+				    run->freeze.run, ranges, nr);
+}
+
+static int copy(struct dtrack_run *run)
+{
+	struct dtl_copy c = {
+		.h = run->h,
+		.source = run->source,
+		.source_name = run->source_path,
+		.target = &run->target,
+		.size = run->size,
+		.granularity = run->granularity,
+		.total = run->result.bytes_total,
+		.options = &run->options,
+		.cancel = &run->cancel,
+		.resume = &run->resume,
+		.next = next_extent,
+		.flushed = report,
+		.opaque = run,
+	};
+	int ret = dtl_copy_run(&c);
+
+	run->result.bytes_copied = c.copied;
+	return ret;
+}
+
+/* ---- Ending ------------------------------------------------------------- */
+
+static int finish_target(struct dtrack_run *run)
+{
+	int ret = run->target.ops->finish(&run->target);
+
+	if (ret)
+		return dtl_fail(run->h, ret, dtl_os_class(ret),
+				"Could not flush '%s': %s", run->target.path,
+				strerror(-ret));
+	/* The last moment at which a cancel is not too late. */
+	if (atomic_load(&run->cancel))
+		return dtl_fail(run->h, -ECANCELED, NULL,
+				"Operation canceled");
+	return 0;
+}
+
+/* Success.  The generation is what the target fits from now on. */
+static int give_up_bitmap(struct dtrack_run *run, uint64_t *generation)
+{
+	int ret;
+
+	*generation = run->freeze.generation;
+	if (!run->frozen)
+		return 0;
+	if (run->mode == DTRACK_MODE_NEVER)
+		ret = dtrack_bitmap_reclaim(run->h, run->dev, run->bitmap,
+					    run->freeze.run, 0, NULL);
+	else
+		ret = dtrack_bitmap_abdicate(run->h, run->dev, run->bitmap,
+					     run->freeze.run, generation);
+	run->frozen = run->frozen && ret;
+	return ret;
+}
+
+/*
+ * Failure: the bitmap thaws, unless the freeze was what we lost.  What went
+ * wrong first is what is told.
+ */
+static void take_back_bitmap(struct dtrack_run *run)
+{
+	struct dtl_error first;
+
+	if (!run->frozen)
+		return;
+	dtl_error_save(run->h, &first);
+	dtrack_bitmap_reclaim(run->h, run->dev, run->bitmap, run->freeze.run, 0,
+			      NULL);
+	dtl_error_restore(run->h, &first);
+	run->frozen = false;
+}
+
+static int execute(struct dtrack_run *run)
+{
+	uint64_t generation;
+	int ret;
+
+	ret = take(run);
+	if (!ret)
+		ret = begin_manifest(run);
+	if (!ret)
+		ret = run->target.ops->begin(run->h, &run->target, run->size);
+	if (!ret)
+		ret = copy(run);
+	if (!ret)
+		ret = finish_target(run);
+	if (!ret)
+		ret = give_up_bitmap(run, &generation);
+	if (!ret)
+		ret = end_manifest(run, generation);
+	return ret;
+}
+
+int dtrack_run_execute(struct dtrack_run *run)
+{
+	int ret;
+
+	if (run->result.state != DTRACK_RUN_READY)
+		return dtl_fail(run->h, -EINVAL, NULL,
+				"A run can be executed once");
+	ret = execute(run);
+	if (ret)
+		take_back_bitmap(run);
+	run->result.state = !ret ? DTRACK_RUN_COMPLETED :
+			    ret == -ECANCELED ? DTRACK_RUN_CANCELLED :
+						DTRACK_RUN_FAILED;
+	return ret;
+}
+
+/* ---- Public ------------------------------------------------------------- */
+
+void dtrack_run_result(const struct dtrack_run *run,
+		       struct dtrack_run_result *result, size_t size)
+{
+	memset(result, 0, size);
+	memcpy(result, &run->result,
+	       size < sizeof(run->result) ? size : sizeof(run->result));
+}
+
+void dtrack_run_cancel(struct dtrack_run *run)
+{
+	atomic_store(&run->cancel, 1);
+}
+
+void dtrack_run_resume(struct dtrack_run *run)
+{
+	atomic_store(&run->resume, 1);
+}

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * sysfs.c - what /sys and /proc know about block devices and mounts.
+ *
+ * Reads only.  What follows from it is holders.c's and feeds.c's.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "dm.h"
+#include "sysfs.h"
+
+void dtl_sysfs_path(char *buf, dev_t dev, const char *entry)
+{
+	snprintf(buf, DTL_PATH_LEN, "/sys/dev/block/%u:%u/%s", major(dev),
+		 minor(dev), entry);
+}
+
+bool dtl_sysfs_line(const char *path, char *buf, size_t size)
+{
+	FILE *f = fopen(path, "re");
+	bool got;
+
+	if (!f)
+		return false;
+	got = fgets(buf, (int)size, f);
+	fclose(f);
+	if (got)
+		buf[strcspn(buf, "\n")] = '\0';
+	return got;
+}
+
+bool dtl_sysfs_dev(const char *path, dev_t *dev)
+{
+	unsigned int maj, min;
+	char line[32];
+
+	if (!dtl_sysfs_line(path, line, sizeof(line)) ||
+	    sscanf(line, "%u:%u", &maj, &min) != 2)
+		return false;
+	*dev = makedev(maj, min);
+	return true;
+}
+
+static bool is_node_of(const char *path, dev_t dev)
+{
+	struct stat st;
+
+	return !stat(path, &st) && S_ISBLK(st.st_mode) && st.st_rdev == dev;
+}
+
+/* DEVNAME of the uevent file: where devtmpfs puts the node. */
+static bool kernel_node(dev_t dev, char *buf, size_t size)
+{
+	char path[DTL_PATH_LEN], line[256];
+	bool found = false;
+	FILE *f;
+
+	dtl_sysfs_path(path, dev, "uevent");
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	while (!found && fgets(line, sizeof(line), f)) {
+		line[strcspn(line, "\n")] = '\0';
+		if (strncmp(line, "DEVNAME=", 8))
+			continue;
+		snprintf(buf, size, "/dev/%s", line + 8);
+		found = is_node_of(buf, dev);
+	}
+	fclose(f);
+	return found;
+}
+
+bool dtl_sysfs_node(struct dtrack *h, dev_t dev, char *buf, size_t size)
+{
+	struct dtrack_dev number = { major(dev), minor(dev) };
+	struct dtl_dm_info info;
+
+	if (!dtl_dm_by_dev(h, number, &info)) {
+		snprintf(buf, size, "/dev/mapper/%s", info.name);
+		if (is_node_of(buf, dev))
+			return true;
+	}
+	return kernel_node(dev, buf, size);
+}
+
+/* ---- Mounts ------------------------------------------------------------- */
+
+/* Blanks and the like are written as \ooo. */
+static void unescape(char *s)
+{
+	char *to = s;
+
+	for (; *s; s++) {
+		if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] && s[3]) {
+			*to++ = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 |
+				       (s[3] - '0'));
+			s += 3;
+		} else {
+			*to++ = *s;
+		}
+	}
+	*to = '\0';
+}
+
+/* ID PARENT MAJ:MIN ROOT POINT OPTS [TAGS...] - TYPE SOURCE SUPEROPTS */
+static bool tear(char *line, struct dtl_mount *m)
+{
+	char *field[6], *rest, *save = NULL;
+	unsigned int maj, min, i;
+
+	line[strcspn(line, "\n")] = '\0';
+	rest = strstr(line, " - ");
+	if (!rest)
+		return false;
+	*rest = '\0';
+	rest += 3;
+	for (i = 0; i < DTL_ARRAY_SIZE(field); i++) {
+		field[i] = strtok_r(i ? NULL : line, " ", &save);
+		if (!field[i])
+			return false;
+	}
+	if (sscanf(field[2], "%u:%u", &maj, &min) != 2 ||
+	    !strtok_r(rest, " ", &save))
+		return false;
+	m->source = strtok_r(NULL, " ", &save);
+	m->options = m->source ? strtok_r(NULL, " ", &save) : NULL;
+	if (!m->options)
+		return false;
+	m->id = atoi(field[0]);
+	m->dev = makedev(maj, min);
+	m->point = field[4];
+	unescape(m->point);
+	unescape(m->source);
+	return true;
+}
+
+bool dtl_mounts_open(struct dtl_mounts *m)
+{
+	memset(m, 0, sizeof(*m));
+	m->file = fopen("/proc/self/mountinfo", "re");
+	return m->file;
+}
+
+bool dtl_mounts_next(struct dtl_mounts *m)
+{
+	while (getline(&m->line, &m->room, m->file) > 0)
+		if (tear(m->line, &m->mount))
+			return true;
+	return false;
+}
+
+void dtl_mounts_close(struct dtl_mounts *m)
+{
+	free(m->line);
+	fclose(m->file);
+}
+
+/* btrfs and its like have a number of their own; their source is the device. */
+static bool is_mount_of(const struct dtl_mount *m, dev_t dev)
+{
+	return m->dev == dev ||
+	       (!major(m->dev) && m->source[0] == '/' &&
+		is_node_of(m->source, dev));
+}
+
+bool dtl_mounted_on(dev_t dev, char *buf, size_t size)
+{
+	struct dtl_mounts m;
+	bool found = false;
+
+	if (!dtl_mounts_open(&m))
+		return false;
+	while (!found && dtl_mounts_next(&m)) {
+		found = is_mount_of(&m.mount, dev);
+		if (found && buf)
+			snprintf(buf, size, "%s", m.mount.point);
+	}
+	dtl_mounts_close(&m);
+	return found;
+}

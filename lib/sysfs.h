@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * sysfs.h - what /sys and /proc know about block devices and mounts.
+ */
+#ifndef DTL_SYSFS_H
+#define DTL_SYSFS_H
+
+#include <stdio.h>
+
+#include "private.h"
+
+/** Longest path below /sys or /proc that is built here. */
+#define DTL_PATH_LEN	512
+
+/**
+ * dtl_sysfs_path() - a path in a block device's folder.
+ * @buf: DTL_PATH_LEN bytes
+ * @dev: the device
+ * @entry: below it
+ */
+void dtl_sysfs_path(char *buf, dev_t dev, const char *entry);
+
+/**
+ * dtl_sysfs_line() - the first line of a file.
+ * @path: the file
+ * @buf: result, without newline
+ * @size: of @buf
+ *
+ * Return: true if there was one.
+ */
+bool dtl_sysfs_line(const char *path, char *buf, size_t size);
+
+/**
+ * dtl_sysfs_dev() - a device number in a file, "MAJOR:MINOR".
+ * @path: the file
+ * @dev: result
+ */
+bool dtl_sysfs_dev(const char *path, dev_t *dev);
+
+/**
+ * dtl_sysfs_node() - the device node of a block device.
+ * @h: the handle
+ * @dev: the device
+ * @buf: result
+ * @size: of @buf
+ *
+ * Return: true if one was found whose number is right.
+ */
+bool dtl_sysfs_node(struct dtrack *h, dev_t dev, char *buf, size_t size);
+
+/**
+ * struct dtl_mount - a line of /proc/self/mountinfo.
+ * @id: of the mount
+ * @dev: of the file system; major 0 where it is no block device's
+ * @point: where it is mounted, unescaped
+ * @source: what was mounted, unescaped
+ * @options: of the file system
+ */
+struct dtl_mount {
+	int id;
+	dev_t dev;
+	char *point;
+	char *source;
+	char *options;
+};
+
+/**
+ * struct dtl_mounts - a walk over the mounts.
+ * @file: the table
+ * @line: the present line, torn into @mount
+ * @room: of @line
+ * @mount: the present mount
+ */
+struct dtl_mounts {
+	FILE *file;
+	char *line;
+	size_t room;
+	struct dtl_mount mount;
+};
+
+bool dtl_mounts_open(struct dtl_mounts *m);
+bool dtl_mounts_next(struct dtl_mounts *m);
+void dtl_mounts_close(struct dtl_mounts *m);
+
+/**
+ * dtl_mounted_on() - where a device is mounted.
+ * @dev: the device
+ * @buf: result, or NULL
+ * @size: of @buf
+ *
+ * Return: true if it is.
+ */
+bool dtl_mounted_on(dev_t dev, char *buf, size_t size);
+
+#endif

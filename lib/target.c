@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * target.c - raw targets: a file or a block device.
+ *
+ * What the target has to look like for a run is check.c's.
+ */
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "feeds.h"
+#include "holders.h"
+#include "manifest.h"
+#include "target.h"
+
+static int open_error(struct dtrack *h, const char *path)
+{
+	return dtl_fail(h, -errno, dtl_os_class(-errno), "Could not open '%s': %s",
+			path, strerror(errno));
+}
+
+/* Two runs onto one file would each ruin the other's. */
+static int lock_file(struct dtrack *h, struct dtl_target *t)
+{
+	if (!flock(t->fd, LOCK_EX | LOCK_NB))
+		return 0;
+	if (errno != EWOULDBLOCK)
+		return dtl_fail(h, -errno, NULL, "Could not lock '%s': %s",
+				t->path, strerror(errno));
+	return dtl_fail(h, -EBUSY, NULL, "Target '%s' is used by another run",
+			t->path);
+}
+
+/* ---- Writing ------------------------------------------------------------ */
+
+static int raw_begin(struct dtrack *h, struct dtl_target *t, uint64_t size)
+{
+	struct stat st;
+	int ret;
+
+	if (t->is_block)
+		return 0;
+	if (!t->exists) {
+		t->fd = open(t->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC,
+			     0600);
+		if (t->fd < 0)
+			return open_error(h, t->path);
+		t->created = true;
+		ret = lock_file(h, t);
+		if (ret)
+			return ret;
+	}
+	if (fstat(t->fd, &st))
+		return open_error(h, t->path);
+	if ((uint64_t)st.st_size < size && ftruncate(t->fd, (off_t)size))
+		return dtl_fail(h, -errno, NULL, "Could not extend '%s': %s",
+				t->path, strerror(errno));
+	return 0;
+}
+
+static int raw_write(struct dtl_target *t, const char *buf, size_t len,
+		     uint64_t offset, size_t *done)
+{
+	ssize_t n;
+
+	for (*done = 0; *done < len; *done += (size_t)n) {
+		n = pwrite(t->fd, buf + *done, len - *done,
+			   (off_t)(offset + *done));
+		if (n < 0 && errno == EINTR)
+			n = 0;
+		else if (n <= 0)
+			return n ? -errno : -EIO;
+	}
+	return 0;
+}
+
+static int raw_flush(struct dtl_target *t)
+{
+	return fdatasync(t->fd) ? -errno : 0;
+}
+
+static int raw_finish(struct dtl_target *t)
+{
+	if (fsync(t->fd))
+		return -errno;
+	return t->created ? dtl_sync_dir(t->path) : 0;
+}
+
+static const struct dtl_target_ops raw_ops = {
+	.begin = raw_begin,
+	.write = raw_write,
+	.flush = raw_flush,
+	.finish = raw_finish,
+};
+
+/* ---- Opening ------------------------------------------------------------ */
+
+/* One manifest for one file, by whatever link it is called. */
+static int name_manifest(struct dtrack *h, struct dtl_target *t)
+{
+	char real[PATH_MAX];
+	const char *path = t->path;
+
+	if (t->exists && realpath(t->path, real))
+		path = real;
+	if (snprintf(t->manifest, sizeof(t->manifest), "%s.dtrack", path) >=
+	    (int)sizeof(t->manifest))
+		return dtl_fail(h, -ENAMETOOLONG, NULL,
+				"The name of target '%s' is too long", t->path);
+	return 0;
+}
+
+/* A file to come: its folder must take it, and must not be the source's. */
+static int check_folder(struct dtrack *h, struct dtrack_dev source,
+			struct dtl_target *t)
+{
+	char copy[sizeof(t->path)];
+	int fd, ret;
+
+	memcpy(copy, t->path, sizeof(copy));
+	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return open_error(h, t->path);
+	if (faccessat(fd, ".", W_OK | X_OK, AT_EACCESS))
+		ret = open_error(h, t->path);
+	else
+		ret = dtl_check_feeds(h, source, fd, t->path);
+	dtl_close(fd);
+	return ret ? ret : name_manifest(h, t);
+}
+
+static int open_block(struct dtrack *h, struct dtl_target *t, dev_t dev)
+{
+	char user[4400];
+
+	t->is_block = true;
+	t->fd = open(t->path, O_RDWR | O_EXCL | O_CLOEXEC);
+	if (t->fd < 0 && errno == EBUSY) {
+		dtl_user_of(dev, user, sizeof(user));
+		return dtl_fail(h, -EBUSY, NULL, "Target '%s' is in use: %s",
+				t->path, user);
+	}
+	if (t->fd < 0 || ioctl(t->fd, BLKGETSIZE64, &t->size))
+		return open_error(h, t->path);
+	return 0;
+}
+
+static int open_file(struct dtrack *h, struct dtl_target *t)
+{
+	struct stat st;
+	int ret;
+
+	t->fd = open(t->path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	if (t->fd < 0 || fstat(t->fd, &st))
+		return open_error(h, t->path);
+	t->size = (uint64_t)st.st_size;
+	ret = lock_file(h, t);
+	return ret ? ret : name_manifest(h, t);
+}
+
+/* What it lies on is asked first, through a file that claims nothing. */
+static int check_place(struct dtrack *h, struct dtrack_dev source,
+		       struct dtl_target *t)
+{
+	int fd = open(t->path, O_PATH | O_CLOEXEC);
+	int ret;
+
+	if (fd < 0)
+		return open_error(h, t->path);
+	ret = dtl_check_feeds(h, source, fd, t->path);
+	dtl_close(fd);
+	return ret;
+}
+
+static int open_existing(struct dtrack *h, struct dtrack_dev source,
+			 struct dtl_target *t, const struct stat *st)
+{
+	int ret;
+
+	t->exists = true;
+	if (!S_ISREG(st->st_mode) && !S_ISBLK(st->st_mode))
+		return dtl_fail(h, -EINVAL, NULL,
+				"Target '%s' is neither a file nor a block device",
+				t->path);
+	ret = check_place(h, source, t);
+	if (ret)
+		return ret;
+	return S_ISBLK(st->st_mode) ? open_block(h, t, st->st_rdev) :
+				      open_file(h, t);
+}
+
+static int strip_prefix(struct dtrack *h, const char *name,
+			struct dtl_target *t)
+{
+	static const char *const later[] = {
+		"nbd://", "nbds://", "nbd+unix://", "nbds+unix://", "qcow2:",
+	};
+	size_t i;
+
+	for (i = 0; i < DTL_ARRAY_SIZE(later); i++)
+		if (!strncmp(name, later[i], strlen(later[i])))
+			return dtl_fail(h, -EOPNOTSUPP, NULL,
+					"Target '%s' is of a kind that is not supported yet",
+					name);
+	if (!strncmp(name, "raw:", 4))
+		name += 4;
+	if (!*name)
+		return dtl_fail(h, -EINVAL, DTL_CLASS_USAGE,
+				"The target has no name");
+	if (strlen(name) >= sizeof(t->path))
+		return dtl_fail(h, -ENAMETOOLONG, NULL,
+				"The name of the target is too long");
+	memcpy(t->path, name, strlen(name) + 1);
+	return 0;
+}
+
+int dtl_target_open(struct dtrack *h, const char *name,
+		    struct dtrack_dev source, struct dtl_target *t)
+{
+	struct stat st;
+	int ret;
+
+	memset(t, 0, sizeof(*t));
+	t->fd = -1;
+	t->ops = &raw_ops;
+	ret = strip_prefix(h, name, t);
+	if (ret)
+		return ret;
+	if (!stat(t->path, &st))
+		return open_existing(h, source, t, &st);
+	if (errno != ENOENT)
+		return open_error(h, t->path);
+	return check_folder(h, source, t);
+}
+
+void dtl_target_close(struct dtl_target *t)
+{
+	dtl_close(t->fd);
+	t->fd = -1;
+}
