@@ -121,8 +121,7 @@ static void staging_drop(struct dtr_file *file)
 {
 	if (!file->staged)
 		return;
-	if (file->staging.bits.nr_bits)
-		dtr_bitmap_exit(&file->staging.bits);
+	dtr_bitmap_exit(&file->staging.bits);
 	dtr_tracker_put(file->staged);
 	file->staged = NULL;
 }

@@ -61,8 +61,7 @@ void dtr_epoch_destroy(struct dtr_epoch *epoch)
 {
 	if (IS_ERR_OR_NULL(epoch))
 		return;
-	if (epoch->map.nr_bits)
-		dtr_bitmap_exit(&epoch->map);
+	dtr_bitmap_exit(&epoch->map);
 	free_percpu(epoch->inflight);
 	kfree(epoch);
 }

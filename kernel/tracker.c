@@ -241,10 +241,7 @@ static void fold(struct dtr_tracker *t, const struct dtr_bitmap *map)
 
 static void retire(struct dtr_tracker *t, struct dtr_epoch *old)
 {
-	if (old->map.nr_bits) {
-		dtr_bitmap_exit(&old->map);
-		old->map.nr_bits = 0;
-	}
+	dtr_bitmap_exit(&old->map);
 	list_add_tail(&old->link, &t->clock.retired);
 	/* The last write may have ended before the epoch was in the list. */
 	schedule_work(&t->reap);
