@@ -14,6 +14,8 @@
 : "${top:?} ${cwd:?} ${module:?} ${command:?}"
 PATH=$top/build:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export PATH LD_LIBRARY_PATH="$top/build" LC_ALL=C HOME=/root TERM=dumb
+# No udev here: libdevmapper makes the nodes itself and waits for nobody
+export DM_DISABLE_UDEV=1
 unset image scratch dtr_scratch dtr_vm dtr_image
 
 # The last word: 'exit N', or 'fail WHY'.

@@ -11,7 +11,7 @@
 
 set -eu
 : "${image:?} ${scratch:?} ${memory:?} ${vm_dir:?} ${icount:?} ${accel:?}"
-# shellcheck source-path=SCRIPTDIR source=common.sh
+# shellcheck source=common.sh
 . "$vm_dir/common.sh"
 
 append="console=ttyS0 ignore_loglevel printk.devkmsg=on panic=-1"

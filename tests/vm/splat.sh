@@ -17,6 +17,7 @@ splat_pattern+='|scheduling while atomic|ODEBUG:|refcount_t:|list_(add|del) corr
 splat_pattern+='|soft lockup|hard LOCKUP|rcu.*stall|unable to handle'
 splat_pattern+='|Unable to handle|Bad page (state|map)|double free|stack-protector'
 splat_pattern+='|Objects remaining|slab.*corrupt|nobody cared|divide error'
+splat_pattern+='|kobject_add_internal failed|cannot create duplicate filename|DEBUG_LOCKS_WARN_ON'
 splat_pattern+='|segfault at .* in (libdtrack|dtrack)|Unknown symbol|disagrees about version'
 
 # What stock and UML kernels say at every boot, and is no complaint.

@@ -15,7 +15,7 @@ mount -t tmpfs tmpfs /run
 for line in /dev/ttyS0 /dev/ttyS1 /dev/ttyS2; do
 	stty -F "$line" raw -echo
 done
-# shellcheck source-path=SCRIPTDIR source=guest-root.sh
+# shellcheck source=guest-root.sh
 . "$dtr_vm/guest-root.sh"
 guest_root / /run/guest "$dtr_scratch"
 export dtr_out=/dev/ttyS0 dtr_err=/dev/ttyS1 dtr_status=/dev/ttyS2
