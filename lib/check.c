@@ -39,13 +39,12 @@ const char *dtl_mode_name(unsigned int mode)
 
 /* ---- Options ------------------------------------------------------------ */
 
-#define usage(run, ...) \
-	dtl_fail((run)->h, -EINVAL, DTL_CLASS_USAGE, __VA_ARGS__)
+#define usage(h, ...) dtl_fail(h, -EINVAL, DTL_CLASS_USAGE, __VA_ARGS__)
 
-static bool copies_bitmap(const struct dtrack_run *run)
+static bool copies_bitmap(const struct dtrack_run_options *o)
 {
-	return run->options.sync == DTRACK_SYNC_BITMAP ||
-	       run->options.sync == DTRACK_SYNC_INCREMENTAL;
+	return o->sync == DTRACK_SYNC_BITMAP ||
+	       o->sync == DTRACK_SYNC_INCREMENTAL;
 }
 
 static bool in_range(const struct dtrack_run_options *o)
@@ -61,21 +60,22 @@ static bool in_range(const struct dtrack_run_options *o)
 	       !(o->flags & ~(DTRACK_RUN_FORCE | DTRACK_RUN_FSFREEZE));
 }
 
-/* What needs no look at the device: QEMU's checks 1 and 2. */
-static int check_words(struct dtrack_run *run)
+/* What needs no look at the device: QEMU's checks 1, 2 and 8. */
+int dtrack_run_check(struct dtrack *h, const struct dtrack_run_options *o)
 {
-	const struct dtrack_run_options *o = &run->options;
-
 	if (!in_range(o))
-		return usage(run, "An option of the run is out of range");
-	if (copies_bitmap(run) && !o->bitmap)
-		return usage(run,
+		return usage(h, "An option of the run is out of range");
+	if (copies_bitmap(o) && !o->bitmap)
+		return usage(h,
 			     "must provide a valid bitmap name for '%s' sync mode",
 			     dtl_sync_name(o->sync));
 	if (o->sync == DTRACK_SYNC_INCREMENTAL &&
 	    o->mode != DTRACK_MODE_UNSET && o->mode != DTRACK_MODE_CONDITIONAL)
-		return usage(run,
+		return usage(h,
 			     "Bitmap sync mode must be 'on-success' when using sync mode 'incremental'");
+	if (!o->bitmap && o->mode != DTRACK_MODE_UNSET)
+		return usage(h,
+			     "Cannot specify bitmap sync mode without a bitmap");
 	return 0;
 }
 
@@ -111,7 +111,7 @@ static int check_bitmap(struct dtrack_run *run)
 		return ret;
 	if (o->mode == DTRACK_MODE_UNSET &&
 	    o->sync != DTRACK_SYNC_INCREMENTAL)
-		return usage(run,
+		return usage(run->h,
 			     "Bitmap sync mode must be given when providing a bitmap");
 	run->mode = o->mode == DTRACK_MODE_UNSET ? DTRACK_MODE_CONDITIONAL :
 						   (unsigned int)o->mode;
@@ -120,10 +120,10 @@ static int check_bitmap(struct dtrack_run *run)
 	if (run->info.flags & DTRACK_BITMAP_INCONSISTENT)
 		return bitmap_error(run, -EUCLEAN);
 	if (o->sync == DTRACK_SYNC_NONE)
-		return usage(run,
+		return usage(run->h,
 			     "sync mode 'none' does not produce meaningful bitmap outputs");
-	if (run->mode == DTRACK_MODE_NEVER && !copies_bitmap(run))
-		return usage(run,
+	if (run->mode == DTRACK_MODE_NEVER && !copies_bitmap(o))
+		return usage(run->h,
 			     "Bitmap sync mode 'never' has no meaningful effect when combined with sync mode '%s'",
 			     dtl_sync_name(o->sync));
 	if (run->mode != DTRACK_MODE_NEVER &&
@@ -146,7 +146,7 @@ static int check_supported(struct dtrack_run *run)
 int dtl_check_options(struct dtrack_run *run)
 {
 	struct dtrack_dev_info info;
-	int ret = check_words(run);
+	int ret = dtrack_run_check(run->h, &run->options);
 
 	if (ret)
 		return ret;
@@ -155,15 +155,12 @@ int dtl_check_options(struct dtrack_run *run)
 		return ret;
 	run->size = info.bytes;
 	run->granularity = DEFAULT_UNIT;
-	run->set = copies_bitmap(run) ? DTRACK_SET_BITMAP : DTRACK_SET_ALL;
+	run->set = copies_bitmap(&run->options) ? DTRACK_SET_BITMAP : DTRACK_SET_ALL;
 	if (run->options.bitmap) {
 		ret = check_bitmap(run);
 		if (ret)
 			return ret;
 		run->granularity = run->info.granularity;
-	} else if (run->options.mode != DTRACK_MODE_UNSET) {
-		return usage(run,
-			     "Cannot specify bitmap sync mode without a bitmap");
 	}
 	return check_supported(run);
 }

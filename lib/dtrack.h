@@ -554,6 +554,18 @@ struct dtrack_run_result {
 struct dtrack_run;
 
 /**
+ * dtrack_run_check() - whether a run's options make sense together.
+ * @h: the handle
+ * @options: what and how
+ *
+ * The part of dtrack_run_new() that needs no look at a device.
+ *
+ * Return: 0 or -EINVAL.
+ */
+int dtrack_run_check(struct dtrack *h,
+		     const struct dtrack_run_options *options);
+
+/**
  * dtrack_run_new() - check whether a run may begin, and prepare it.
  * @h: the handle; must outlive @run and do nothing else meanwhile
  * @dev: the device to copy
