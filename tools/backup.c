@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * backup.c - dtrack backup: a run of libdtrack, with signals and a bar.
+ */
+#include <inttypes.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "output.h"
+#include "progress.h"
+#include "verbs.h"
+
+static const struct word sync_words[] = {
+	{ "full", DTRACK_SYNC_FULL },
+	{ "top", DTRACK_SYNC_TOP },
+	{ "incremental", DTRACK_SYNC_INCREMENTAL },
+	{ "bitmap", DTRACK_SYNC_BITMAP },
+	{ "none", DTRACK_SYNC_NONE },
+	{ 0 },
+};
+
+static const struct word mode_words[] = {
+	{ "conditional", DTRACK_MODE_CONDITIONAL },
+	{ "on-success", DTRACK_MODE_CONDITIONAL },
+	{ "never", DTRACK_MODE_NEVER },
+	{ "always", DTRACK_MODE_ALWAYS },
+	{ 0 },
+};
+
+static const struct word consistency_words[] = {
+	{ "image", DTRACK_CONSISTENCY_IMAGE },
+	{ "live", DTRACK_CONSISTENCY_LIVE },
+	{ 0 },
+};
+
+static const struct word on_error_words[] = {
+	{ "report", DTRACK_ON_ERROR_REPORT },
+	{ "ignore", DTRACK_ON_ERROR_IGNORE },
+	{ "stop", DTRACK_ON_ERROR_STOP },
+	{ 0 },
+};
+
+static const struct option_spec options[] = {
+	{ OPT_TARGET, "target", KIND_TEXT, "TARGET",
+	  "where to: PATH or raw:PATH of a file or block device", NULL },
+	{ OPT_SYNC, "sync", KIND_WORD, "MODE", "what to copy", sync_words },
+	{ OPT_BITMAP, "bitmap", KIND_TEXT, "BITMAP",
+	  "the bitmap to copy, or to start with a full copy", NULL },
+	{ OPT_BITMAP_MODE, "bitmap-mode", KIND_WORD, "MODE",
+	  "what the end does to it", mode_words },
+	{ OPT_CONSISTENCY, "consistency", KIND_WORD, "HOW",
+	  "of one instant, or not", consistency_words },
+	{ OPT_FSFREEZE, "fsfreeze", KIND_FLAG, NULL,
+	  "hold the mounted file system still at the freeze", NULL },
+	{ OPT_SPEED, "speed", KIND_SIZE, "SIZE", "at most SIZE a second",
+	  NULL },
+	{ OPT_JOBS, "jobs", KIND_NUMBER, "N",
+	  "requests in flight (one is used for now)", NULL },
+	{ OPT_ON_SOURCE_ERROR, "on-source-error", KIND_WORD, "WHAT",
+	  "when a read fails", on_error_words },
+	{ OPT_ON_TARGET_ERROR, "on-target-error", KIND_WORD, "WHAT",
+	  "when a write fails", on_error_words },
+	{ OPT_STOP_TIMEOUT, "stop-timeout", KIND_NUMBER, "SECONDS",
+	  "how long 'stop' waits (default 3600)", NULL },
+	{ OPT_FORCE, "force", KIND_FLAG, NULL,
+	  "onto a target that is not known to fit the bitmap", NULL },
+	{ OPT_PROGRESS, "progress", KIND_FLAG, NULL,
+	  "show progress also where stderr is no terminal", NULL },
+	{ 0 },
+};
+
+/* ---- Signals ------------------------------------------------------------ */
+
+static struct dtrack_run *volatile running;
+static volatile sig_atomic_t cancels;
+
+/* The first asks, the second goes; the kernel takes the freeze back. */
+static void on_cancel(int sig)
+{
+	(void)sig;
+	if (cancels++)
+		_exit(EXIT_FAILED);
+	dtrack_run_cancel(running);
+}
+
+static void on_resume(int sig)
+{
+	(void)sig;
+	dtrack_run_resume(running);
+}
+
+/* Without SA_RESTART: a wait shall end. */
+static void catch_signals(struct dtrack_run *run)
+{
+	struct sigaction cancel = { .sa_handler = on_cancel };
+	struct sigaction resume = { .sa_handler = on_resume };
+
+	running = run;
+	sigaction(SIGINT, &cancel, NULL);
+	sigaction(SIGTERM, &cancel, NULL);
+	sigaction(SIGUSR1, &resume, NULL);
+}
+
+/* What comes now is too late to cancel, and there is nothing to resume. */
+static void ignore_signals(void)
+{
+	struct sigaction ignore = { .sa_handler = SIG_IGN };
+
+	sigaction(SIGINT, &ignore, NULL);
+	sigaction(SIGTERM, &ignore, NULL);
+	sigaction(SIGUSR1, &ignore, NULL);
+}
+
+/* ---- Options ------------------------------------------------------------ */
+
+static void take_word(const struct call *call, enum option_id id, int *to)
+{
+	if (call->option[id].given)
+		*to = (int)call->option[id].number;
+}
+
+static void fill(const struct call *call, struct dtrack_run_options *o,
+		 struct progress *p)
+{
+	o->target = call->option[OPT_TARGET].text;
+	o->bitmap = call->option[OPT_BITMAP].text;
+	o->speed = call->option[OPT_SPEED].number;
+	take_word(call, OPT_SYNC, &o->sync);
+	take_word(call, OPT_BITMAP_MODE, &o->mode);
+	take_word(call, OPT_CONSISTENCY, &o->consistency);
+	take_word(call, OPT_ON_SOURCE_ERROR, &o->on_source_error);
+	take_word(call, OPT_ON_TARGET_ERROR, &o->on_target_error);
+	if (call->option[OPT_JOBS].given)
+		o->jobs = (unsigned int)call->option[OPT_JOBS].number;
+	if (call->option[OPT_STOP_TIMEOUT].given)
+		o->stop_timeout =
+			(unsigned int)call->option[OPT_STOP_TIMEOUT].number;
+	if (call->option[OPT_FORCE].given)
+		o->flags |= DTRACK_RUN_FORCE;
+	if (call->option[OPT_FSFREEZE].given)
+		o->flags |= DTRACK_RUN_FSFREEZE;
+	o->notify = progress_notify;
+	o->opaque = p;
+}
+
+static int check(struct call *call)
+{
+	const struct option_value *speed = &call->option[OPT_SPEED];
+
+	if (!call->option[OPT_TARGET].given)
+		return usage_error(call, "--target must be given");
+	if (call->option[OPT_BITMAP].given && !call->option[OPT_SYNC].given)
+		return usage_error(call, "--sync must be given with --bitmap");
+	if (speed->given && !speed->number)
+		return usage_error(call, "--speed must be at least 1");
+	return -1;
+}
+
+/* ---- The result --------------------------------------------------------- */
+
+static const char *state_word(int state)
+{
+	return state == DTRACK_RUN_COMPLETED ? "completed" :
+	       state == DTRACK_RUN_CANCELLED ? "cancelled" : "failed";
+}
+
+static const char *consistency_word(int consistency)
+{
+	return consistency == DTRACK_CONSISTENCY_IMAGE ? "image" : "live";
+}
+
+/* The bitmap after the run, or null. */
+static struct json_object *bitmap_after(struct call *call,
+					struct dtrack_dev dev)
+{
+	const char *name = call->option[OPT_BITMAP].text;
+	struct json_object *o = NULL;
+	struct dtrack_bitmaps *list;
+
+	if (name && dtrack_bitmaps_get(call->h, dev, name, &list) >= 0) {
+		o = bitmap_json(dtrack_bitmaps_at(list, 0));
+		dtrack_bitmaps_free(list);
+	}
+	return o;
+}
+
+static void result_json(struct call *call, struct dtrack_dev dev,
+			const struct dtrack_run_result *r)
+{
+	struct json_object *o = json_object_new_object(), *error = NULL;
+
+	/* Before the next call on the handle. */
+	if (r->state != DTRACK_RUN_COMPLETED)
+		error = error_json(dtrack_errclass(call->h),
+				   dtrack_errmsg(call->h));
+	json_object_object_add(o, "status", json_object_new_string(
+			       state_word(r->state)));
+	json_object_object_add(o, "consistency", json_object_new_string(
+			       consistency_word(r->consistency)));
+	json_object_object_add(o, "bytes-total",
+			       json_object_new_uint64(r->bytes_total));
+	json_object_object_add(o, "bytes-copied",
+			       json_object_new_uint64(r->bytes_copied));
+	json_object_object_add(o, "bitmap", bitmap_after(call, dev));
+	if (error)
+		json_object_object_add(o, "error", error);
+	print_json(o);
+}
+
+static int tell(struct call *call, struct dtrack_dev dev,
+		struct dtrack_run *run)
+{
+	struct dtrack_run_result r;
+
+	dtrack_run_result(run, &r, sizeof(r));
+	if (r.state != DTRACK_RUN_COMPLETED)
+		print_error_line(call, dtrack_errmsg(call->h));
+	if (call->json)
+		result_json(call, dev, &r);
+	else
+		printf("%s: %" PRIu64 " of %" PRIu64 " bytes copied, %s\n",
+		       state_word(r.state), r.bytes_copied, r.bytes_total,
+		       consistency_word(r.consistency));
+	return r.state == DTRACK_RUN_COMPLETED ? EXIT_DONE : EXIT_FAILED;
+}
+
+/* ---- The verb ----------------------------------------------------------- */
+
+static void warn_live(struct call *call, struct dtrack_dev dev)
+{
+	if (!call->option[OPT_CONSISTENCY].given &&
+	    dtrack_dev_mounted(call->h, dev) > 0)
+		print_error_line(call,
+				 "the device is mounted: the copy is live, not of one instant");
+}
+
+static int run(struct call *call)
+{
+	struct dtrack_run_options o = DTRACK_RUN_OPTIONS_INIT;
+	struct progress p = { .call = call };
+	struct dtrack_run *r;
+	struct dtrack_dev dev;
+	int ret = check(call);
+
+	if (ret >= 0)
+		return ret;
+	fill(call, &o, &p);
+	if (dtrack_run_check(call->h, &o) ||
+	    dtrack_dev_find(call->h, call->argv[0], &dev) ||
+	    dtrack_run_new(call->h, dev, &o, &r))
+		return failed(call);
+	warn_live(call, dev);
+	progress_begin(&p, call->option[OPT_PROGRESS].given);
+	catch_signals(r);
+	dtrack_run_execute(r);
+	ignore_signals();
+	progress_end(&p);
+	ret = tell(call, dev, r);
+	dtrack_run_free(r);
+	return ret;
+}
+
+const struct verb verb_backup = {
+	.name = "backup",
+	.run = run,
+	.args = "DEV",
+	.summary = "Copy a tracked device, or what has changed on it, to a target.",
+	.details =
+"--sync is 'full' without a bitmap and must be given with one. 'incremental' is\n"
+"'bitmap' in mode 'conditional'; 'top' is 'full' on a device without layers;\n"
+"'none' needs images, which are not supported yet.\n"
+"\n"
+"--bitmap-mode must be given with a bitmap, but for 'incremental':\n"
+"  conditional  success leaves what was written meanwhile, failure everything\n"
+"               (also called on-success)\n"
+"  never        the bitmap goes on as if there had been no run\n"
+"  always       either leaves what was not copied and what was written meanwhile\n"
+"\n"
+"A file is made by 'full' (by the others with --force: the rest are holes), and\n"
+"otherwise updated in place: it must have the device's size. What it holds is\n"
+"said in TARGET.dtrack beside it; 'incremental' and 'bitmap' need one that fits\n"
+"the bitmap, or --force. A block device must be as large as DEV, is opened\n"
+"exclusively, and has no such file: that it fits is yours to know.\n"
+"\n"
+"When a read or write fails: 'report' ends the run, 'ignore' tries three times\n"
+"more first, 'stop' waits for SIGUSR1 (try again) or SIGTERM (cancel). SIGINT\n"
+"and SIGTERM cancel in order, a second one exits at once; either way the bitmap\n"
+"thaws and nothing dirty is lost.",
+	.options = options,
+};

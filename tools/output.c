@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * output.c - what the command says: errors, JSON, sizes.
+ *
+ * Errors are one line on stderr, 'dtrack: VERB DEV[:BITMAP]: WHY'; with --json
+ * stdout has one document, of the result or of the error.
+ */
+#include <stdarg.h>
+#include <string.h>
+
+#include "output.h"
+
+/* ---- Text of others ----------------------------------------------------- */
+
+/* Length of the UTF-8 character at @s, 0 if it is none. */
+static unsigned int utf8_len(const unsigned char *s)
+{
+	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	unsigned int i, len = s[0] < 0x80 ? 1 : (s[0] & 0xe0) == 0xc0 ? 2 :
+			      (s[0] & 0xf0) == 0xe0 ? 3 :
+			      (s[0] & 0xf8) == 0xf0 ? 4 : 0;
+	uint32_t c = len > 1 ? s[0] & (0x7fU >> len) : s[0];
+
+	for (i = 1; i < len; i++) {
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+		c = c << 6 | (s[i] & 0x3f);
+	}
+	if (c < least[len] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
+		return 0;
+	return len;
+}
+
+/* One line of valid UTF-8, whatever was in a name. */
+static void clean(char *s)
+{
+	unsigned int len;
+
+	for (; *s; s += len) {
+		len = utf8_len((unsigned char *)s);
+		if (!len || (unsigned char)*s < ' ' || *s == 0x7f) {
+			*s = '?';
+			len = 1;
+		}
+	}
+}
+
+/* ---- JSON --------------------------------------------------------------- */
+
+void print_json(struct json_object *o)
+{
+	puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY |
+					       JSON_C_TO_STRING_SPACED |
+					       JSON_C_TO_STRING_NOSLASHESCAPE));
+	json_object_put(o);
+}
+
+struct json_object *error_json(const char *cls, const char *why)
+{
+	struct json_object *o = json_object_new_object();
+	char text[8192];
+
+	snprintf(text, sizeof(text), "%s", why);
+	clean(text);
+	json_object_object_add(o, "class", json_object_new_string(cls));
+	json_object_object_add(o, "message", json_object_new_string(text));
+	return o;
+}
+
+/* ---- Errors ------------------------------------------------------------- */
+
+void print_error_line(const struct call *call, const char *why)
+{
+	char line[12288];
+
+	snprintf(line, sizeof(line), "dtrack: %s%s%s%s%s", call->verb->name,
+		 call->object[0] ? " " : "", call->object,
+		 call->verb->name[0] ? ": " : "", why);
+	clean(line);
+	fprintf(stderr, "%s\n", line);
+}
+
+static int tell(const struct call *call, const char *cls, const char *why,
+		int code)
+{
+	struct json_object *o;
+
+	print_error_line(call, why);
+	if (call->json) {
+		o = json_object_new_object();
+		json_object_object_add(o, "error", error_json(cls, why));
+		print_json(o);
+	}
+	return code;
+}
+
+int usage_error(const struct call *call, const char *fmt, ...)
+{
+	char why[8192];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(why, sizeof(why), fmt, ap);
+	va_end(ap);
+	return tell(call, "Usage", why, EXIT_USAGE);
+}
+
+int failed_with(const struct call *call, const char *cls, const char *why)
+{
+	return tell(call, cls, why, EXIT_FAILED);
+}
+
+int failed(const struct call *call)
+{
+	const char *cls = dtrack_errclass(call->h);
+
+	return tell(call, cls, dtrack_errmsg(call->h),
+		    strcmp(cls, "Usage") ? EXIT_FAILED : EXIT_USAGE);
+}
+
+int done(const struct call *call)
+{
+	if (call->json)
+		print_json(json_object_new_object());
+	return EXIT_DONE;
+}
+
+/* ---- Sizes -------------------------------------------------------------- */
+
+const char *human_size(uint64_t bytes, char *buf)
+{
+	static const char units[] = "BKMGTPE";
+	unsigned int unit = 0;
+	uint64_t whole = bytes, rest = 0;
+
+	for (; whole >= 1024; whole /= 1024, unit++)
+		rest = whole % 1024;
+	/* One decimal, cut: 1023.9K is not 1024K. */
+	if (rest * 10 / 1024)
+		snprintf(buf, HUMAN_LEN, "%u.%u%c", (unsigned int)whole,
+			 (unsigned int)(rest * 10 / 1024), units[unit]);
+	else
+		snprintf(buf, HUMAN_LEN, "%u%c", (unsigned int)whole,
+			 units[unit]);
+	return buf;
+}

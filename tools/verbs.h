@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * verbs.h - the verbs, each defined in the file of its name.
+ */
+#ifndef DTRACK_VERBS_H
+#define DTRACK_VERBS_H
+
+#include "option.h"
+
+extern const struct verb verb_create, verb_remove, verb_list, verb_backup;
+extern const struct verb verb_bitmap_add, verb_bitmap_remove, verb_bitmap_clear,
+	verb_bitmap_enable, verb_bitmap_disable, verb_bitmap_merge,
+	verb_bitmap_freeze, verb_bitmap_abdicate, verb_bitmap_reclaim,
+	verb_bitmap_show, verb_bitmap_extents;
+
+struct json_object;
+
+/**
+ * bitmap_json() - a bitmap as 'bitmap show --json' shows it.
+ * @info: the bitmap
+ */
+struct json_object *bitmap_json(const struct dtrack_bitmap_info *info);
+
+#endif
