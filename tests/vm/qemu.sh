@@ -10,11 +10,14 @@
 # ports carry stdout, stderr and the status, the serial line the kernel log.
 
 set -eu
+
 : "${image:?} ${scratch:?} ${memory:?} ${vm_dir:?} ${icount:?} ${accel:?}"
 # shellcheck source=common.sh
 . "$vm_dir/common.sh"
 
-append="console=ttyS0 ignore_loglevel printk.devkmsg=on panic=-1"
+append="console=ttyS0 ignore_loglevel printk.devkmsg=on panic=-1 oops=panic"
+# An emulated CPU on a busy machine stands still for longer than a real one
+append+=" watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120"
 append+=" dtr_scratch=$scratch dtr_vm=$vm_dir dtr_image=$image"
 
 machine=(qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot
@@ -53,4 +56,5 @@ port dtr.err "$scratch/err"
 port dtr.status "$scratch/status"
 machine+=(-serial "file:$scratch/console" -append "$append")
 
+echo $$ >"$scratch/pid"
 exec "${machine[@]}" >"$scratch/machine" 2>&1 </dev/null

@@ -9,8 +9,10 @@
 # the three serial lines carry stdout, stderr and the status.
 
 set -eu
+
 : "${image:?} ${scratch:?} ${memory:?} ${vm_dir:?}"
 
+echo $$ >"$scratch/pid"
 mkdir "$scratch/uml"
 exec 3>"$scratch/out" 4>"$scratch/err" 5>"$scratch/status"
 exec "$image/linux" mem="${memory}M" uml_dir="$scratch/uml" \
