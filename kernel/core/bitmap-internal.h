@@ -53,6 +53,31 @@ static inline unsigned long mask_to(u64 bit)
 	return ~0UL >> (BITS_PER_LONG - 1 - (bit & (BITS_PER_LONG - 1)));
 }
 
+/* A word to and from raw bits at any address. */
+static inline unsigned long load_word(const u8 *at)
+{
+	__le64 le64;
+	__le32 le32;
+
+	if (BITS_PER_LONG == 64) {
+		memcpy(&le64, at, sizeof(le64));
+		return le64_to_cpu(le64);
+	}
+	memcpy(&le32, at, sizeof(le32));
+	return le32_to_cpu(le32);
+}
+
+static inline void store_word(u8 *at, unsigned long word)
+{
+	__le64 le64 = cpu_to_le64(word);
+	__le32 le32 = cpu_to_le32(word);
+
+	if (BITS_PER_LONG == 64)
+		memcpy(at, &le64, sizeof(le64));
+	else
+		memcpy(at, &le32, sizeof(le32));
+}
+
 /* Words that are gathered on the stack before they go to a leaf: 256 bytes. */
 #define BITS_BATCH		(2048 / BITS_PER_LONG)
 

@@ -340,7 +340,13 @@ static void store_bits(u8 *buf, u64 pos, unsigned int nr, unsigned long bits)
 {
 	unsigned int have = 0;
 
-	for (buf += pos >> 3, pos &= 7; have < nr; buf++, pos = 0) {
+	buf += pos >> 3;
+	pos &= 7;
+	if (!pos && nr == BITS_PER_LONG) {
+		store_word(buf, bits);
+		return;
+	}
+	for (; have < nr; buf++, pos = 0) {
 		*buf |= bits << pos;
 		bits >>= 8 - pos;
 		have += 8 - pos;

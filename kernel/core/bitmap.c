@@ -552,7 +552,11 @@ static unsigned long load_bits(const u8 *buf, u64 pos, unsigned int nr)
 	unsigned long bits = 0;
 	unsigned int have = 0;
 
-	for (buf += pos >> 3, pos &= 7; have < nr; buf++, pos = 0) {
+	buf += pos >> 3;
+	pos &= 7;
+	if (!pos && nr == BITS_PER_LONG)
+		return load_word(buf);
+	for (; have < nr; buf++, pos = 0) {
 		bits |= (unsigned long)(*buf >> pos) << have;
 		have += 8 - pos;
 	}
