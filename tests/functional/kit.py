@@ -9,13 +9,14 @@ import contextlib
 import errno
 import os
 import random
+import select
 import subprocess
 import sys
 import time
 
 import abi
 import dm
-from dm import K, M, SECTOR, Delay, Dm, Loop, cleanup
+from dm import G, K, M, SECTOR, Delay, Dm, Loop, cleanup
 
 ALL_KERNELS = ('uml', 'uml-debug', '6.1', '6.12')
 KERNEL = os.environ.get('DTR_KERNEL', 'uml')
@@ -212,6 +213,14 @@ def start(function, *args):
         status = e.errno
     finally:
         os._exit(status)
+
+
+def kill_stranger(pid):
+    """Kills a process that is no child of ours, and waits for its end."""
+    fd = os.pidfd_open(pid)
+    os.kill(pid, 9)
+    select.select([fd], [], [])
+    os.close(fd)
 
 
 _ended = {}
