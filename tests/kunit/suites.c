@@ -6,7 +6,7 @@
 
 #include "fixture.h"
 
-kunit_test_suites(&dtk_core_suite);
+kunit_test_suites(&dtk_core_suite, &dtk_epoch_suite, &dtk_target_suite);
 
 MODULE_DESCRIPTION("KUnit suites of dm-dirtytrack");
 MODULE_LICENSE("GPL");
