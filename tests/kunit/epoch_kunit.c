@@ -578,6 +578,24 @@ static void mark_without_memory_dirties_the_leaf(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, dtk_info(dev, "b")->full_leaves);
 }
 
+/* I3: neither the first mark nor the second waits for its leaf. */
+static void mark_never_sleeps_for_memory(struct kunit *test)
+{
+	struct dtk_dev *dev = dtk_dev_create_with(test, DTK_SIZE, "b");
+	struct dtr_write w;
+
+	dtk_hooks.gfp = 0;
+	dtk_begin(dev, &w, 0, 512);
+	KUNIT_EXPECT_NE(test, 0, (__force u32)dtk_hooks.gfp);
+	KUNIT_EXPECT_FALSE(test, gfpflags_allow_blocking(dtk_hooks.gfp));
+	KUNIT_EXPECT_EQ(test, 0, dtr_named_clear(dev->t, "b"));
+	dtk_hooks.gfp = 0;
+	dtk_end(dev, &w);
+	KUNIT_EXPECT_NE(test, 0, (__force u32)dtk_hooks.gfp);
+	KUNIT_EXPECT_FALSE(test, gfpflags_allow_blocking(dtk_hooks.gfp));
+	DTK_EXPECT_DIRTY(dev, "b", "0");
+}
+
 static void mark_without_memory_takes_from_the_reserve(struct kunit *test)
 {
 	struct dtk_dev *dev = dtk_dev_create_with(test, 4096 * MIB, "b");
@@ -911,6 +929,7 @@ static struct kunit_case epoch_cases[] = {
 	KUNIT_CASE_PARAM(rotation_without_memory_changes_nothing,
 			 rotating_gen_params),
 	KUNIT_CASE(mark_without_memory_dirties_the_leaf),
+	KUNIT_CASE(mark_never_sleeps_for_memory),
 	KUNIT_CASE(mark_without_memory_takes_from_the_reserve),
 	KUNIT_CASE(fold_without_memory_dirties_the_leaf),
 	KUNIT_CASE(mark_beyond_the_map_makes_all_dirty),

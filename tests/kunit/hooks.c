@@ -45,8 +45,9 @@ void dtk_fail_all(void)
 }
 
 /* Whether this allocation fails. */
-bool dtk_fail(void)
+bool dtk_fail(gfp_t gfp)
 {
+	dtk_hooks.gfp |= gfp;
 	if (dtk_hooks.fail_now)
 		return true;
 	if (!dtk_hooks.fail_nth || dtk_hooks.fail_task != current)

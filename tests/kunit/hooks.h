@@ -7,6 +7,7 @@
 #ifndef DTK_HOOKS_H
 #define DTK_HOOKS_H
 
+#include <linux/gfp.h>
 #include <linux/sched.h>
 #include <linux/types.h>
 
@@ -20,6 +21,7 @@
  * @fail_nth: its n-th allocation from now on fails, 0: none does
  * @fail_all: those after the n-th fail, too
  * @failed: allocations that were refused
+ * @gfp: flags of all allocations, together
  * @cpu: the CPU that counts a write, < DTK_NR_CPUS
  * @graces: grace periods that were waited for
  * @in_grace: called once, in the next grace period, before it ends
@@ -31,6 +33,7 @@ struct dtk_hooks {
 	unsigned int fail_nth;
 	bool fail_all;
 	unsigned int failed;
+	gfp_t gfp;
 	unsigned int cpu;
 	unsigned int graces;
 	void (*in_grace)(void *arg);
@@ -43,7 +46,7 @@ void dtk_hooks_reset(void);
 void dtk_fail_nth(unsigned int n);
 void dtk_fail_all(void);
 unsigned int dtk_fail_end(void);
-bool dtk_fail(void);
+bool dtk_fail(gfp_t gfp);
 void dtk_synchronize(void);
 u64 dtk_seed(void);
 

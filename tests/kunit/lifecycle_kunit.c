@@ -957,32 +957,30 @@ static void memory_of_a_device_is_limited(struct kunit *test)
 
 /* ---- Without memory ---- */
 
-static int merge_other(struct cell *c)
+/* As control.c does it: granule 40 is staged, exactly or not at all. */
+static int load(struct cell *c, bool merge)
 {
-	return do_merge_into(c);
-}
-
-/* As do_load_commit(), which can be tried only once. */
-static int load_replace(struct cell *c)
-{
+	static const u64 bits = BIT_ULL(40);
 	struct dtr_staging staging = { };
 	int r = dtr_named_load_begin(c->t, "b", &staging);
 
-	if (!r)
-		r = dtr_named_load_commit(c->t, "b", &staging, false);
+	if (r)
+		return r;
+	dtr_bitmap_put_bits(&staging.bits, 0, 64, &bits);
+	r = dtr_bitmap_nr_degraded(&staging.bits) ? -ENOMEM :
+		dtr_named_load_commit(c->t, "b", &staging, merge);
 	dtr_bitmap_exit(&staging.bits);
 	return r;
+}
+
+static int load_replace(struct cell *c)
+{
+	return load(c, false);
 }
 
 static int load_unite(struct cell *c)
 {
-	struct dtr_staging staging = { };
-	int r = dtr_named_load_begin(c->t, "b", &staging);
-
-	if (!r)
-		r = dtr_named_load_commit(c->t, "b", &staging, true);
-	dtr_bitmap_exit(&staging.bits);
-	return r;
+	return load(c, true);
 }
 
 static int freeze_all_always(struct cell *c)
@@ -1010,7 +1008,7 @@ static const struct memory_row memory_rows[] = {
 	{ "freeze conditional", do_freeze_conditional },
 	{ "freeze always", do_freeze_always },
 	{ "freeze all always", freeze_all_always },
-	{ "merge", merge_other },
+	{ "merge", do_merge_into },
 	{ "load", load_replace },
 	{ "load and merge", load_unite },
 };

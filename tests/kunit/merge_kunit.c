@@ -163,10 +163,12 @@ static void merge_takes_all_sources_or_none(struct kunit *test)
 	};
 	const char *before;
 
-	dtk_write(dev, 3 * MIB, 512);
 	dtk_add(dev, "first", 4 * KIB);
 	dtk_write(dev, 0, 512);
+	KUNIT_ASSERT_EQ(test, 0, dtr_named_clear(dev->t, "b"));
+	dtk_write(dev, 3 * MIB, 512);
 	dtk_write(second, MIB, 512);
+	DTK_EXPECT_DIRTY(dev, "b", "48");
 	before = dtk_state(dev);
 	if (row->second == MISSING)
 		sources[1].name = "missing";

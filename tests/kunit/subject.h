@@ -31,7 +31,7 @@
 
 static inline void *dtk_kzalloc(size_t size, gfp_t gfp)
 {
-	return dtk_fail() ? NULL : kzalloc(size, gfp);
+	return dtk_fail(gfp) ? NULL : kzalloc(size, gfp);
 }
 
 #undef kzalloc
@@ -39,7 +39,7 @@ static inline void *dtk_kzalloc(size_t size, gfp_t gfp)
 
 static inline void *dtk_kvzalloc(size_t size, gfp_t gfp)
 {
-	return dtk_fail() ? NULL : kvzalloc(size, gfp);
+	return dtk_fail(gfp) ? NULL : kvzalloc(size, gfp);
 }
 
 #undef kvzalloc
@@ -47,7 +47,7 @@ static inline void *dtk_kvzalloc(size_t size, gfp_t gfp)
 
 static inline char *dtk_kstrdup(const char *s, gfp_t gfp)
 {
-	return dtk_fail() ? NULL : kstrdup(s, gfp);
+	return dtk_fail(gfp) ? NULL : kstrdup(s, gfp);
 }
 
 #undef kstrdup
@@ -55,7 +55,7 @@ static inline char *dtk_kstrdup(const char *s, gfp_t gfp)
 
 static inline void *dtk_cache_zalloc(struct kmem_cache *cache, gfp_t gfp)
 {
-	return dtk_fail() ? NULL : kmem_cache_zalloc(cache, gfp);
+	return dtk_fail(gfp) ? NULL : kmem_cache_zalloc(cache, gfp);
 }
 
 #undef kmem_cache_zalloc

@@ -46,7 +46,7 @@ static void map(struct target *target, blk_opf_t opf, u64 start, u64 len)
 	bio_init(bio, target->dev->disk->part0, NULL, 0, opf);
 	bio->bi_iter.bi_sector = start >> SECTOR_SHIFT;
 	bio->bi_iter.bi_size = len;
-	KUNIT_EXPECT_EQ(test, DM_MAPIO_REMAPPED,
+	KUNIT_ASSERT_EQ(test, DM_MAPIO_REMAPPED,
 			dtk_target_map(target->ti, bio));
 	KUNIT_EXPECT_PTR_EQ(test, target->dev->disk->part0, bio->bi_bdev);
 	KUNIT_EXPECT_EQ(test, (start >> SECTOR_SHIFT) + LOWER_START,
@@ -76,6 +76,7 @@ static const struct op_row op_rows[] = {
 	{ "read", REQ_OP_READ, MIB, 64 * KIB, "" },
 	{ "write", REQ_OP_WRITE, MIB, 128 * KIB, "16-17" },
 	{ "write with FUA", REQ_OP_WRITE | REQ_FUA, MIB, 512, "16" },
+	{ "write with NOWAIT", REQ_OP_WRITE | REQ_NOWAIT, MIB, 512, "16" },
 	{ "write after a flush", REQ_OP_WRITE | REQ_PREFLUSH, MIB, 512, "16" },
 	{ "flush", REQ_OP_WRITE | REQ_PREFLUSH, 0, 0, "" },
 	{ "discard", REQ_OP_DISCARD, 0, 4 * MIB, DTK_ALL },
