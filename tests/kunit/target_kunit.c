@@ -83,7 +83,8 @@ static const struct op_row op_rows[] = {
 	{ "secure erase", REQ_OP_SECURE_ERASE, MIB, 2 * MIB, "16-47" },
 	{ "write zeroes", REQ_OP_WRITE_ZEROES, MIB + 512, 64 * KIB, "16-17" },
 	{ "zone append", REQ_OP_ZONE_APPEND, MIB, 4096, "16" },
-	{ "an operation that is not known yet", 29, MIB, 4096, "16" },
+	{ "an operation that is not known yet", (__force blk_opf_t)29, MIB,
+	  4096, "16" },
 };
 
 KUNIT_ARRAY_PARAM_DESC(op, op_rows, desc);
