@@ -97,6 +97,7 @@ check_backup() {
 }
 
 mkdir -p "$mnt"
+[ -e /dev/loop-control ] || modprobe loop
 step "A tracked device of 1 GiB with an ext4 file system"
 truncate -s 1G "$dir/disk"
 loop=$(losetup --direct-io=off -f --show "$dir/disk")
