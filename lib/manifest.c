@@ -145,6 +145,7 @@ const char *dtl_manifest_parse(const char *text, size_t len,
 	if (!tok)
 		return "memory is missing";
 	json_tokener_set_flags(tok, JSON_TOKENER_STRICT |
+				    JSON_TOKENER_VALIDATE_UTF8 |
 				    JSON_TOKENER_ALLOW_TRAILING_CHARS);
 	root = json_tokener_parse_ex(tok, text, (int)len);
 	if (root && ends_at(text, len, json_tokener_get_parse_end(tok)))
@@ -300,7 +301,7 @@ static int write_file(const char *path, const char *text)
 
 static int replace(const char *path, const char *text)
 {
-	char temp[PATH_MAX];
+	char temp[PATH_MAX + 8];
 	int ret;
 
 	if (snprintf(temp, sizeof(temp), "%s.new", path) >= (int)sizeof(temp))
@@ -319,11 +320,14 @@ int dtl_manifest_store(struct dtrack *h, const char *path,
 		       const struct dtl_manifest *m)
 {
 	struct json_object *o = to_json(m);
-	const char *text = o ? json_object_to_json_string_ext(o,
-			   JSON_C_TO_STRING_PRETTY |
-			   JSON_C_TO_STRING_NOSLASHESCAPE) : NULL;
-	int ret = text ? replace(path, text) : -ENOMEM;
+	char *text = NULL;
+	int ret = -ENOMEM;
 
+	if (asprintf(&text, "%s\n", json_object_to_json_string_ext(o,
+		     JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
+		     JSON_C_TO_STRING_NOSLASHESCAPE)) >= 0)
+		ret = replace(path, text);
+	free(text);
 	json_object_put(o);
 	if (ret)
 		return dtl_fail(h, ret, dtl_os_class(ret),

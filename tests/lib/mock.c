@@ -1,0 +1,694 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * mock.c - a kernel that gives canned replies, for tests without a module.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <libdevmapper.h>
+#include <libkmod.h>
+#include <linux/fs.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <linux/dm-dirtytrack.h>
+
+#include "ioctl-names.h"
+#include "mock.h"
+
+#define MAX		64
+/* No real device has it. */
+#define MOCK_MAJOR	4001
+#define CONTROL		"/dev/" DTRACK_DEVICE
+#define NODES		"/dev/mock/"
+#define UEVENT		"/sys/dev/block/4001:"
+
+struct device {
+	struct dtrack_dev dev;
+	uint64_t size;
+	struct dtrack_dev lower;
+};
+
+struct bitmap {
+	struct dtrack_dev dev;
+	struct dtrack_bitmap_info info;
+};
+
+struct failure {
+	char name[16];
+	int err;
+	int skip;
+	int left;
+};
+
+static struct {
+	bool ready;
+	int open_err;
+	int kmod_err;
+	unsigned int abi;
+	unsigned int nr_devs, nr_bitmaps, nr_extents, nr_failures;
+	unsigned int piece;
+	uint64_t step;
+	struct device devs[MAX];
+	struct bitmap bitmaps[MAX];
+	struct dtrack_range extents[MAX];
+	struct failure failures[MAX];
+	char file[4096];
+	char log[65536];
+	int control;
+} m;
+
+/* ---- The script --------------------------------------------------------- */
+
+static void die(const char *line)
+{
+	fprintf(stderr, "mock: bad line '%s'\n", line);
+	abort();
+}
+
+static int errno_of(const char *name)
+{
+	static const struct {
+		const char *name;
+		int err;
+	} names[] = {
+#define E(x) { #x, x }
+		E(EACCES), E(EPERM), E(ENOTTY), E(E2BIG), E(EFAULT), E(EINVAL),
+		E(EOPNOTSUPP), E(ENODEV), E(ENOENT), E(EEXIST), E(EBUSY),
+		E(ENODATA), E(ESTALE), E(ERANGE), E(EROFS), E(EUCLEAN),
+		E(EMSGSIZE), E(EOVERFLOW), E(ENOMEM), E(EINTR), E(EIO), E(ENXIO),
+#undef E
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (!strcmp(name, names[i].name))
+			return names[i].err;
+	die(name);
+	return 0;
+}
+
+static struct dtrack_dev parse_dev(const char *text)
+{
+	struct dtrack_dev dev;
+
+	if (sscanf(text, "%u:%u", &dev.major, &dev.minor) != 2)
+		die(text);
+	return dev;
+}
+
+static bool same(struct dtrack_dev a, struct dtrack_dev b)
+{
+	return a.major == b.major && a.minor == b.minor;
+}
+
+static void set_key(struct dtrack_bitmap_info *b, const char *key,
+		    const char *value)
+{
+	uint64_t n = strtoull(value, NULL, 0);
+
+	if (!strcmp(key, "granularity"))
+		b->granularity = n;
+	else if (!strcmp(key, "generation"))
+		b->generation = n;
+	else if (!strcmp(key, "count"))
+		b->count = n;
+	else if (!strcmp(key, "successor"))
+		b->successor_count = n;
+	else if (!strcmp(key, "full-leaves"))
+		b->full_leaves = n;
+	else if (!strcmp(key, "last-run"))
+		b->last_run = n;
+	else if (!strcmp(key, "flags"))
+		b->flags = (uint32_t)n;
+	else if (!strcmp(key, "pid"))
+		b->owner_pid = (uint32_t)n;
+	else if (!strcmp(key, "since"))
+		b->owner_since = n;
+	else if (!strcmp(key, "bytes"))
+		b->bytes = n;
+	else if (!strcmp(key, "uuid"))
+		memset(b->uuid, (int)n, sizeof(b->uuid));
+	else if (!strcmp(key, "comm"))
+		snprintf((char *)b->owner_comm, sizeof(b->owner_comm), "%s",
+			 value);
+	else
+		die(key);
+}
+
+static const struct device *device(struct dtrack_dev dev)
+{
+	unsigned int i;
+
+	for (i = 0; i < m.nr_devs; i++)
+		if (same(m.devs[i].dev, dev))
+			return &m.devs[i];
+	return NULL;
+}
+
+static void add_bitmap(char **word, int nr)
+{
+	struct bitmap *b = &m.bitmaps[m.nr_bitmaps++];
+	const struct device *d;
+	char *value;
+	int i;
+
+	b->dev = parse_dev(word[1]);
+	d = device(b->dev);
+	if (!d)
+		die(word[1]);
+	snprintf((char *)b->info.name, sizeof(b->info.name), "%s", word[2]);
+	b->info.device_size = d->size;
+	b->info.bytes = d->size;
+	b->info.granularity = 65536;
+	b->info.generation = 1;
+	b->info.flags = DTRACK_BITMAP_RECORDING;
+	for (i = 3; i < nr; i++) {
+		value = strchr(word[i], '=');
+		if (!value)
+			die(word[i]);
+		*value++ = '\0';
+		set_key(&b->info, word[i], value);
+	}
+}
+
+static struct failure *failure(const char *name)
+{
+	unsigned int i;
+
+	for (i = 0; i < m.nr_failures; i++)
+		if (!strcmp(m.failures[i].name, name))
+			return &m.failures[i];
+	snprintf(m.failures[i].name, sizeof(m.failures[i].name), "%s", name);
+	m.failures[i].left = -1;
+	m.nr_failures++;
+	return &m.failures[i];
+}
+
+static void take_line(char *line)
+{
+	char *word[32], *save = NULL;
+	int nr = 0;
+
+	for (word[0] = strtok_r(line, " ", &save); word[nr] && nr < 31;
+	     word[++nr] = strtok_r(NULL, " ", &save))
+		;
+	if (!nr || word[0][0] == '#')
+		return;
+	if (!strcmp(word[0], "OPEN") && nr == 2) {
+		m.open_err = errno_of(word[1]);
+	} else if (!strcmp(word[0], "KMOD") && nr == 2) {
+		m.kmod_err = errno_of(word[1]);
+	} else if (!strcmp(word[0], "ABI") && nr == 2) {
+		m.abi = (unsigned int)atoi(word[1]);
+	} else if (!strcmp(word[0], "DEV") && nr >= 3) {
+		struct device *d = &m.devs[m.nr_devs++];
+
+		d->dev = parse_dev(word[1]);
+		d->size = strtoull(word[2], NULL, 0);
+		if (nr > 3)
+			d->lower = parse_dev(word[3]);
+	} else if (!strcmp(word[0], "BITMAP") && nr >= 3) {
+		add_bitmap(word, nr);
+	} else if (!strcmp(word[0], "EXTENT") && nr == 3) {
+		m.extents[m.nr_extents++] = (struct dtrack_range){
+			strtoull(word[1], NULL, 0), strtoull(word[2], NULL, 0)
+		};
+	} else if (!strcmp(word[0], "PIECE") && nr == 2) {
+		m.piece = (unsigned int)atoi(word[1]);
+	} else if (!strcmp(word[0], "STEP") && nr == 2) {
+		m.step = strtoull(word[1], NULL, 0);
+	} else if (!strcmp(word[0], "FAIL") && nr >= 3) {
+		failure(word[1])->err = errno_of(word[2]);
+		failure(word[1])->left = nr > 3 ? atoi(word[3]) : -1;
+	} else if (!strcmp(word[0], "SKIP") && nr == 3) {
+		failure(word[1])->skip = atoi(word[2]);
+	} else if (!strcmp(word[0], "FILE") && nr == 2) {
+		snprintf(m.file, sizeof(m.file), "%s", word[1]);
+	} else {
+		die(word[0]);
+	}
+}
+
+void mock_script(const char *text)
+{
+	char *copy = strdup(text), *line, *save = NULL;
+
+	memset(&m, 0, sizeof(m));
+	m.ready = true;
+	m.abi = DTRACK_ABI_VERSION;
+	m.piece = UINT32_MAX;
+	m.step = UINT64_MAX;
+	m.control = -1;
+	for (line = strtok_r(copy, "\n", &save); line;
+	     line = strtok_r(NULL, "\n", &save))
+		take_line(line);
+	free(copy);
+}
+
+const char *mock_log(void)
+{
+	return m.log;
+}
+
+static void *real(const char *name)
+{
+	void *fn = dlsym(RTLD_NEXT, name);
+
+	if (!fn)
+		abort();
+	return fn;
+}
+
+static void load(void)
+{
+	static char text[65536];
+	const char *path = getenv("DTR_MOCK");
+	ssize_t n = 0;
+	int (*open_real)(const char *, int, ...);
+	int fd;
+
+	if (m.ready)
+		return;
+	m.ready = true;
+	if (path) {
+		*(void **)&open_real = real("open");
+		fd = open_real(path, O_RDONLY | O_CLOEXEC);
+		n = read(fd, text, sizeof(text) - 1);
+		if (n < 0)
+			abort();
+		close(fd);
+	}
+	text[n] = '\0';
+	mock_script(text);
+}
+
+__attribute__((format(printf, 1, 2)))
+static void note(const char *fmt, ...)
+{
+	const char *path = getenv("DTR_MOCK_LOG");
+	size_t used = strlen(m.log);
+	va_list ap;
+	FILE *f;
+
+	va_start(ap, fmt);
+	vsnprintf(m.log + used, sizeof(m.log) - used, fmt, ap);
+	va_end(ap);
+	if (!path)
+		return;
+	f = fopen(path, "ae");
+	if (!f)
+		abort();
+	fputs(m.log + used, f);
+	fclose(f);
+}
+
+/* ---- The ioctls --------------------------------------------------------- */
+
+static int fail(int err)
+{
+	errno = err;
+	return -1;
+}
+
+static struct bitmap *bitmap(struct dtrack_dev dev, const __u8 *name)
+{
+	unsigned int i;
+
+	for (i = 0; i < m.nr_bitmaps; i++)
+		if (same(m.bitmaps[i].dev, dev) &&
+		    !strcmp((const char *)m.bitmaps[i].info.name,
+			    (const char *)name))
+			return &m.bitmaps[i];
+	return NULL;
+}
+
+static int do_version(struct dtrack_ioc_version *io)
+{
+	io->out_abi = m.abi;
+	io->out_max_bitmaps = DTRACK_MAX_BITMAPS;
+	return 0;
+}
+
+static int do_list(struct dtrack_ioc_list *io)
+{
+	struct dtrack_dev *devs = (void *)(uintptr_t)io->devs;
+	unsigned int i, room = io->nr;
+
+	io->nr = m.nr_devs;
+	if (room < m.nr_devs)
+		return fail(EMSGSIZE);
+	for (i = 0; i < m.nr_devs; i++)
+		devs[i] = m.devs[i].dev;
+	return 0;
+}
+
+static bool wanted(const struct bitmap *b, const struct dtrack_ioc_info *io)
+{
+	return same(b->dev, io->dev) &&
+	       (!io->name[0] || !strcmp((const char *)b->info.name,
+					(const char *)io->name));
+}
+
+static int do_info(struct dtrack_ioc_info *io)
+{
+	struct dtrack_bitmap_info *out = (void *)(uintptr_t)io->infos;
+	const struct device *d = device(io->dev);
+	unsigned int i, nr = 0, room = io->nr;
+
+	if (!d)
+		return fail(ENODEV);
+	if (io->entry_size != sizeof(*out))
+		abort();
+	io->out_device_size = d->size;
+	io->out_lower = d->lower;
+	for (i = 0; i < m.nr_bitmaps; i++) {
+		if (!wanted(&m.bitmaps[i], io))
+			continue;
+		if (nr < room)
+			out[nr] = m.bitmaps[i].info;
+		nr++;
+	}
+	io->nr = nr;
+	if (io->name[0] && !nr)
+		return fail(ENOENT);
+	return nr > room ? fail(EMSGSIZE) : 0;
+}
+
+static int do_add(struct dtrack_ioc_add *io)
+{
+	note(" %s granularity=%llu flags=%u", io->name, io->granularity,
+	     io->flags);
+	return bitmap(io->dev, io->name) ? fail(EEXIST) : 0;
+}
+
+static int do_bitmap(struct dtrack_ioc_bitmap *io)
+{
+	note(" %s", io->name);
+	return bitmap(io->dev, io->name) ? 0 : fail(ENOENT);
+}
+
+static int do_merge(struct dtrack_ioc_merge *io)
+{
+	const struct dtrack_source *s = (void *)(uintptr_t)io->sources;
+	unsigned int i;
+
+	note(" %s <-", io->name);
+	for (i = 0; i < io->nr; i++)
+		note(" %u:%u:%s", s[i].dev.major, s[i].dev.minor, s[i].name);
+	for (i = 0; i < io->nr; i++)
+		if (!bitmap(s[i].dev, s[i].name))
+			return fail(ENOENT);
+	return bitmap(io->dev, io->name) ? 0 : fail(ENOENT);
+}
+
+static int do_freeze(struct dtrack_ioc_freeze *io)
+{
+	struct bitmap *b = bitmap(io->dev, io->name);
+
+	note(" %s mode=%u set=%u flags=%u", io->name, io->mode, io->set,
+	     io->flags);
+	if (!b)
+		return fail(ENOENT);
+	io->out_run = 1;
+	io->out_generation = b->info.generation;
+	return 0;
+}
+
+static int do_end(struct dtrack_ioc_end *io, bool abdicate)
+{
+	struct bitmap *b = bitmap(io->dev, io->name);
+
+	note(" %s run=%llu flags=%u", io->name, io->run, io->flags);
+	if (!b)
+		return fail(ENOENT);
+	io->out_generation = b->info.generation + abdicate;
+	return 0;
+}
+
+static int do_report(struct dtrack_ioc_report *io)
+{
+	const struct dtrack_range *r = (void *)(uintptr_t)io->ranges;
+	unsigned int i;
+
+	note(" %s run=%llu", io->name, io->run);
+	for (i = 0; i < io->nr; i++)
+		note(" %llu+%llu", r[i].start, r[i].length);
+	return bitmap(io->dev, io->name) ? 0 : fail(ENOENT);
+}
+
+/* Extents from the cursor on, cut where the script says. */
+static int do_extents(struct dtrack_ioc_extents *io)
+{
+	struct dtrack_range *out = (void *)(uintptr_t)io->ranges;
+	struct bitmap *b = bitmap(io->dev, io->name);
+	unsigned int i, nr = 0, room = io->nr < m.piece ? io->nr : m.piece;
+	uint64_t start, end, stop;
+
+	note(" %s cursor=%llu generation=%llu", io->name, io->cursor,
+	     io->generation);
+	if (!b)
+		return fail(ENOENT);
+	if (io->generation && io->generation != b->info.generation)
+		return fail(ESTALE);
+	stop = b->info.bytes;
+	if (m.step < stop - io->cursor)
+		stop = io->cursor + m.step;
+	for (i = 0; i < m.nr_extents; i++) {
+		start = m.extents[i].start;
+		end = start + m.extents[i].length;
+		start = start > io->cursor ? start : io->cursor;
+		end = end < stop ? end : stop;
+		if (start >= end)
+			continue;
+		if (nr == room) {
+			stop = start;
+			break;
+		}
+		out[nr++] = (struct dtrack_range){ start, end - start };
+	}
+	io->cursor = stop;
+	io->nr = nr;
+	io->generation = b->info.generation;
+	return 0;
+}
+
+static int answer(unsigned long cmd, void *arg)
+{
+	switch (cmd) {
+	case DTRACK_IOC_VERSION:
+		return do_version(arg);
+	case DTRACK_IOC_LIST:
+		return do_list(arg);
+	case DTRACK_IOC_INFO:
+		return do_info(arg);
+	case DTRACK_IOC_ADD:
+		return do_add(arg);
+	case DTRACK_IOC_REMOVE:
+	case DTRACK_IOC_CLEAR:
+	case DTRACK_IOC_ENABLE:
+	case DTRACK_IOC_DISABLE:
+		return do_bitmap(arg);
+	case DTRACK_IOC_MERGE:
+		return do_merge(arg);
+	case DTRACK_IOC_FREEZE:
+		return do_freeze(arg);
+	case DTRACK_IOC_ABDICATE:
+		return do_end(arg, true);
+	case DTRACK_IOC_RECLAIM:
+		return do_end(arg, false);
+	case DTRACK_IOC_REPORT:
+		return do_report(arg);
+	case DTRACK_IOC_EXTENTS:
+		return do_extents(arg);
+	default:
+		return fail(ENOTTY);
+	}
+}
+
+static bool told_to_fail(const char *name)
+{
+	unsigned int i;
+
+	for (i = 0; i < m.nr_failures; i++) {
+		struct failure *f = &m.failures[i];
+
+		if (strcmp(f->name, name) || !f->err || !f->left)
+			continue;
+		if (f->skip) {
+			f->skip--;
+			continue;
+		}
+		if (f->left > 0)
+			f->left--;
+		errno = f->err;
+		return true;
+	}
+	return false;
+}
+
+static int mock_ioctl(unsigned long cmd, void *arg)
+{
+	const char *name = ioctl_name(cmd);
+	int ret, err;
+
+	note("%s", name);
+	ret = answer(cmd, arg);
+	if (told_to_fail(name))
+		ret = -1;
+	err = errno;
+	note("%s\n", ret ? " failed" : "");
+	errno = err;
+	return ret;
+}
+
+/* ---- What the C library would have done --------------------------------- */
+
+int ioctl(int fd, unsigned long cmd, ...)
+{
+	int (*ioctl_real)(int fd, unsigned long cmd, void *arg);
+	struct stat st;
+	va_list ap;
+	void *arg;
+
+	va_start(ap, cmd);
+	arg = va_arg(ap, void *);
+	va_end(ap);
+	load();
+	if (_IOC_TYPE(cmd) == DTRACK_IOC_TYPE)
+		return mock_ioctl(cmd, arg);
+	/* /dev/mock/N is a file. */
+	if (cmd == BLKSSZGET && !fstat(fd, &st) && S_ISREG(st.st_mode)) {
+		*(unsigned int *)arg = 512;
+		return 0;
+	}
+	*(void **)&ioctl_real = real("ioctl");
+	return ioctl_real(fd, cmd, arg);
+}
+
+static int mock_open(const char *symbol, const char *path, int flags,
+		     mode_t mode)
+{
+	int (*open_real)(const char *path, int flags, ...);
+
+	load();
+	*(void **)&open_real = real(symbol);
+	if (!strcmp(path, CONTROL)) {
+		note("OPEN%s\n", (flags & O_ACCMODE) == O_RDWR ? "" : " ro");
+		if (m.open_err)
+			return fail(m.open_err);
+		path = "/dev/null";
+	} else if (!strncmp(path, NODES, strlen(NODES)) && m.file[0]) {
+		note("SOURCE%s%s\n", flags & O_DIRECT ? " direct" : "",
+		     flags & O_CLOEXEC ? " cloexec" : "");
+		path = m.file;
+		/* tmpfs refuses it before 6.6. */
+		flags &= ~O_DIRECT;
+	}
+	return open_real(path, flags, mode);
+}
+
+#define MOCK_OPEN(symbol)						\
+	int symbol(const char *path, int flags, ...)			\
+	{								\
+		mode_t mode = 0;					\
+		va_list ap;						\
+									\
+		va_start(ap, flags);					\
+		if (flags & (O_CREAT | O_TMPFILE))			\
+			mode = va_arg(ap, mode_t);			\
+		va_end(ap);						\
+		return mock_open(#symbol, path, flags, mode);		\
+	}
+
+MOCK_OPEN(open)
+MOCK_OPEN(open64)
+
+static bool mock_stat(const char *path, struct stat *st)
+{
+	if (strncmp(path, NODES, strlen(NODES)))
+		return false;
+	memset(st, 0, sizeof(*st));
+	st->st_mode = S_IFBLK | 0600;
+	st->st_rdev = makedev(MOCK_MAJOR,
+			      (unsigned int)atoi(path + strlen(NODES)));
+	return true;
+}
+
+int stat(const char *path, struct stat *st)
+{
+	int (*stat_real)(const char *, struct stat *);
+
+	if (mock_stat(path, st))
+		return 0;
+	*(void **)&stat_real = real("stat");
+	return stat_real(path, st);
+}
+
+int stat64(const char *path, struct stat64 *st)
+{
+	int (*stat_real)(const char *, struct stat64 *);
+
+	/* The same struct where a word is 64 bits. */
+	_Static_assert(sizeof(struct stat) == sizeof(struct stat64), "stat");
+	if (mock_stat(path, (struct stat *)st))
+		return 0;
+	*(void **)&stat_real = real("stat64");
+	return stat_real(path, st);
+}
+
+/* Where the kernel says what a node is called. */
+static FILE *mock_fopen(const char *symbol, const char *path, const char *mode)
+{
+	FILE *(*fopen_real)(const char *, const char *);
+	static char line[64];
+	const char *slash;
+
+	if (!strncmp(path, UEVENT, strlen(UEVENT))) {
+		slash = strchr(path + strlen(UEVENT), '/');
+		if (strcmp(slash, "/uevent"))
+			return NULL;
+		snprintf(line, sizeof(line), "DEVNAME=mock/%d\n",
+			 atoi(path + strlen(UEVENT)));
+		return fmemopen(line, strlen(line), "r");
+	}
+	*(void **)&fopen_real = real(symbol);
+	return fopen_real(path, mode);
+}
+
+FILE *fopen(const char *path, const char *mode)
+{
+	return mock_fopen("fopen", path, mode);
+}
+
+FILE *fopen64(const char *path, const char *mode)
+{
+	return mock_fopen("fopen64", path, mode);
+}
+
+/* No device-mapper: names mean nothing here. */
+struct dm_task *dm_task_create(int type)
+{
+	(void)type;
+	errno = ENXIO;
+	return NULL;
+}
+
+int kmod_module_new_from_lookup(struct kmod_ctx *ctx, const char *alias,
+				struct kmod_list **list)
+{
+	(void)ctx;
+	(void)alias;
+	load();
+	note("KMOD\n");
+	*list = NULL;
+	return -m.kmod_err;
+}

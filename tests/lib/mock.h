@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * mock.h - a kernel that gives canned replies, for tests without a module.
+ *
+ * Linked into a test, or LD_PRELOADed into the command (mock.so).  It stands
+ * for /dev/dirtytrack, for block devices called /dev/mock/N (number 4001:N), for
+ * libdevmapper and for libkmod.  What it answers is a script, one thing a line:
+ *
+ *	OPEN ERRNO			opening the control file fails
+ *	KMOD ERRNO			looking for the module fails; without this
+ *					line none is installed
+ *	ABI N				version that the module speaks
+ *	DEV MAJ:MIN SIZE [MAJ:MIN]	a tracked device and what is below
+ *	BITMAP MAJ:MIN NAME KEY=VALUE...	granularity, generation, count,
+ *					successor, full-leaves, last-run, flags,
+ *					pid, comm, since, uuid (a byte, 16 times),
+ *					bytes
+ *	EXTENT START LENGTH		of any bitmap
+ *	PIECE N				ranges of an EXTENTS call at most
+ *	STEP BYTES			an EXTENTS call scans no further
+ *	FAIL NAME ERRNO [COUNT]		the ioctl fails, COUNT times (default
+ *					always)
+ *	SKIP NAME COUNT			its first COUNT calls do not fail
+ *	FILE PATH			/dev/mock/N opens this file instead
+ *
+ * It changes nothing: a freeze succeeds and gives run 1 and the generation, but
+ * the bitmap stays as scripted.  Calls are logged to a file, a line each.
+ */
+#ifndef TESTS_MOCK_H
+#define TESTS_MOCK_H
+
+/**
+ * mock_script() - take a script, forget the one before.
+ * @text: the script
+ *
+ * As a library, the script is in the file $DTR_MOCK, the log $DTR_MOCK_LOG.
+ */
+void mock_script(const char *text);
+
+/**
+ * mock_log() - what was called since the script was taken.
+ *
+ * Return: lines; valid until the next call of anything.
+ */
+const char *mock_log(void);
+
+#endif

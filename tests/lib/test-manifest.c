@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* test-manifest.c - manifests: written, read, damaged, and what they admit. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "manifest.h"
+
+#define UUID	"01010101-0101-0101-0101-010101010101"
+
+static const char good[] =
+	"{ \"format\": \"dtrack-manifest\", \"version\": 1,\n"
+	"  \"state\": \"incomplete\", \"size\": 4194304,\n"
+	"  \"sync\": \"bitmap\", \"mode\": \"always\", \"later\": [1, {}],\n"
+	"  \"bitmap\": { \"name\": \"b\", \"uuid\": \"" UUID "\",\n"
+	"    \"granularity\": 65536, \"from\": 3, \"to\": 4,\n"
+	"    \"run\": \"00000000deadbeef\" } }\n";
+
+static const char *parse(const char *text, struct dtl_manifest *m)
+{
+	return dtl_manifest_parse(text, strlen(text), m);
+}
+
+static void test_good(void)
+{
+	struct dtl_manifest m;
+
+	CHECK(!parse(good, &m), "%s", parse(good, &m));
+	CHECK(!m.complete && m.has_bitmap && m.has_from, "flags");
+	CHECK_INT(4194304, m.size);
+	CHECK_INT(65536, m.granularity);
+	CHECK_INT(3, m.from);
+	CHECK_INT(4, m.to);
+	CHECK_INT(0xdeadbeef, m.run);
+	CHECK_STR("b", m.name);
+	CHECK_STR(UUID, m.uuid);
+	CHECK_STR("bitmap", m.sync);
+	CHECK_STR("always", m.mode);
+}
+
+/* @good with its first @old replaced. */
+static void refuses(const char *old, const char *new)
+{
+	const char *at = strstr(good, old);
+	struct dtl_manifest m;
+	char text[4096];
+
+	CHECK(at, "no '%s' in the manifest", old);
+	if (!at)
+		return;
+	snprintf(text, sizeof(text), "%.*s%s%s", (int)(at - good), good, new,
+		 at + strlen(old));
+	CHECK(parse(text, &m), "accepted with %s for %s", new, old);
+}
+
+static void test_fields(void)
+{
+	static const char *const keys[] = {
+		"\"format\":", "\"version\":", "\"state\":", "\"size\":",
+		"\"sync\":", "\"mode\":", "\"bitmap\":", "\"name\":", "\"uuid\":",
+		"\"granularity\":", "\"from\":", "\"to\":", "\"run\":",
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		refuses(keys[i], "\"x\":");
+	refuses("dtrack-manifest", "dtrack");
+	refuses("\"version\": 1", "\"version\": 2");
+	refuses("\"version\": 1", "\"version\": 0");
+	refuses("\"version\": 1", "\"version\": \"1\"");
+	refuses("incomplete", "done");
+	refuses("4194304", "-1");
+	refuses("4194304", "1.5");
+	refuses("4194304", "99999999999999999999999");
+	refuses("4194304", "null");
+	refuses("\"from\": 3", "\"from\": -3");
+	refuses("\"from\": 3", "\"from\": \"3\"");
+	refuses("\"to\": 4", "\"to\": null");
+	refuses("deadbeef", "DEADBEEF");
+	refuses("deadbeef", "deadbee");
+	refuses("deadbeef", "deadbeef0");
+	refuses(UUID, "0101");
+	refuses("\"b\"", "\"b\\u0000c\"");
+	refuses("\"name\": \"b\"", "\"name\": 7");
+	refuses("{ \"name\"", "[ \"name\"");
+}
+
+static void test_every_cut(void)
+{
+	struct dtl_manifest m;
+	size_t len;
+
+	/* The last byte is a newline. */
+	for (len = 0; len < strlen(good) - 1; len++)
+		CHECK(dtl_manifest_parse(good, len, &m), "cut at %zu", len);
+	CHECK(!dtl_manifest_parse(good, strlen(good) - 1, &m), "uncut");
+}
+
+/* No flipped bit may crash; what is accepted must be well-formed. */
+static void test_every_flip(void)
+{
+	char text[sizeof(good)];
+	struct dtl_manifest m;
+	size_t i;
+	int bit;
+
+	for (i = 0; i < sizeof(good) - 1; i++)
+		for (bit = 0; bit < 8; bit++) {
+			memcpy(text, good, sizeof(good));
+			text[i] = (char)(text[i] ^ 1 << bit);
+			if (!dtl_manifest_parse(text, sizeof(good) - 1, &m))
+				CHECK(strlen(m.uuid) == 36, "byte %zu", i);
+		}
+}
+
+static void test_garbage(void)
+{
+	static const char *const bad[] = {
+		"", " ", "null", "[]", "{}", "0", "\"x\"", "{", "}", "{{",
+		"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[", "\xff\xfe", "{} {}",
+		"{\"a\":1}x", "// c\n{}", "{'format': 'dtrack-manifest'}",
+	};
+	char nul[sizeof(good) + 1];
+	struct dtl_manifest m;
+	size_t i;
+
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		CHECK(parse(bad[i], &m), "accepted '%s'", bad[i]);
+	memcpy(nul, good, sizeof(good));
+	nul[sizeof(good)] = 'x';
+	CHECK(dtl_manifest_parse(nul, sizeof(nul), &m), "NUL and more");
+}
+
+/* ---- Files -------------------------------------------------------------- */
+
+static char dir[] = "/tmp/dtrack-test-XXXXXX";
+static char path[64];
+
+static void test_round_trip(void)
+{
+	struct dtl_manifest in = {
+		.complete = true, .has_bitmap = true, .size = 1ULL << 62,
+		.granularity = 512, .to = UINT64_MAX - 1, .run = UINT64_MAX,
+		.uuid = UUID, .name = "\xc3\xa4'<>&", .sync = "full",
+		.mode = "always",
+	}, out;
+	char temp[80];
+	struct dtrack *h;
+	struct stat st;
+
+	dtrack_new(&h);
+	CHECK_INT(-ENOENT, dtl_manifest_load(h, path, &out));
+	CHECK_INT(0, dtl_manifest_store(h, path, &in));
+	CHECK_INT(0, dtl_manifest_load(h, path, &out));
+	CHECK(!memcmp(&in, &out, sizeof(in)), "differs");
+	CHECK(!stat(path, &st) && (st.st_mode & 0777) == 0600, "mode %o",
+	      st.st_mode);
+	snprintf(temp, sizeof(temp), "%s.new", path);
+	CHECK(access(temp, F_OK), "the temporary file was left");
+	in = (struct dtl_manifest){ .size = 1, .sync = "full" };
+	CHECK_INT(0, dtl_manifest_store(h, path, &in));
+	CHECK_INT(0, dtl_manifest_load(h, path, &out));
+	CHECK(!memcmp(&in, &out, sizeof(in)), "without a bitmap: differs");
+	dtrack_free(h);
+}
+
+static void test_failed_store(void)
+{
+	struct dtl_manifest m = { .size = 1, .sync = "full" };
+	struct dtrack *h;
+	char temp[80];
+
+	dtrack_new(&h);
+	CHECK_INT(0, dtl_manifest_store(h, path, &m));
+	snprintf(temp, sizeof(temp), "%s.new", path);
+	CHECK(!mkdir(temp, 0700), "mkdir");
+	m.size = 2;
+	CHECK_INT(-EISDIR, dtl_manifest_store(h, path, &m));
+	rmdir(temp);
+	CHECK(!symlink("/nonexistent", temp), "symlink");
+	CHECK_INT(-ELOOP, dtl_manifest_store(h, path, &m));
+	CHECK_INT(0, dtl_manifest_load(h, path, &m));
+	CHECK_INT(1, m.size);
+	unlink(temp);
+	dtrack_free(h);
+}
+
+static void test_not_a_file(void)
+{
+	struct dtl_manifest m;
+	struct dtrack *h;
+
+	dtrack_new(&h);
+	unlink(path);
+	CHECK(!mkdir(path, 0700), "mkdir");
+	CHECK(dtl_manifest_load(h, path, &m) < 0, "a folder");
+	rmdir(path);
+	/* One that would block an open for ever. */
+	CHECK(!mkfifo(path, 0600), "mkfifo");
+	CHECK(dtl_manifest_load(h, path, &m) < 0, "a fifo");
+	CHECK(strstr(dtrack_errmsg(h), path), "%s", dtrack_errmsg(h));
+	unlink(path);
+	dtrack_free(h);
+}
+
+/* ---- What a manifest admits --------------------------------------------- */
+
+static bool fits(bool complete, int from, uint64_t to, uint64_t run,
+		 uint64_t generation, uint64_t last_run)
+{
+	struct dtl_manifest m = {
+		.complete = complete, .has_bitmap = true,
+		.has_from = from >= 0, .from = (uint64_t)from, .to = to,
+		.run = run, .uuid = UUID,
+	};
+	struct dtrack_bitmap_info info = {
+		.generation = generation, .last_run = last_run,
+	};
+
+	memset(info.uuid, 1, sizeof(info.uuid));
+	return dtl_manifest_fits(&m, &info);
+}
+
+static void test_fits(void)
+{
+	CHECK(fits(true, 3, 4, 7, 4, 7), "complete");
+	CHECK(fits(true, 3, 4, 7, 4, 9), "complete, by its generation alone");
+	CHECK(!fits(true, 3, 4, 7, 3, 0), "complete, older bitmap");
+	CHECK(!fits(true, 3, 4, 7, 5, 7), "complete, newer bitmap");
+
+	CHECK(fits(false, 3, 4, 7, 3, 0), "reclaimed");
+	CHECK(fits(false, 3, 4, 7, 4, 7), "abdicated, then killed");
+	CHECK(!fits(false, 3, 4, 7, 4, 0), "cleared after the reclaim");
+	CHECK(!fits(false, 3, 4, 7, 4, 8), "another run's step");
+	CHECK(!fits(false, 3, 4, 7, 5, 7), "abdicated, then cleared");
+
+	CHECK(!fits(false, -1, 4, 7, 3, 0), "a cut full copy");
+	CHECK(!fits(false, -1, 4, 7, 0, 0), "a cut full copy, generation 0");
+	CHECK(fits(false, -1, 4, 7, 4, 7), "a full copy, killed at the end");
+
+	CHECK(fits(false, 3, 3, 7, 3, 0), "cut 'never'");
+}
+
+static void test_fits_uuid(void)
+{
+	struct dtl_manifest m = { .complete = true, .to = 1, .uuid = UUID };
+	struct dtrack_bitmap_info info = { .generation = 1 };
+
+	memset(info.uuid, 1, sizeof(info.uuid));
+	CHECK(!dtl_manifest_fits(&m, &info), "made without a bitmap");
+	m.has_bitmap = true;
+	CHECK(dtl_manifest_fits(&m, &info), "its bitmap");
+	info.uuid[15] = 2;
+	CHECK(!dtl_manifest_fits(&m, &info), "another bitmap");
+}
+
+int main(void)
+{
+	static const struct check checks[] = {
+		{ "manifest-good", test_good },
+		{ "manifest-fields", test_fields },
+		{ "manifest-every-cut", test_every_cut },
+		{ "manifest-every-flip", test_every_flip },
+		{ "manifest-garbage", test_garbage },
+		{ "manifest-round-trip", test_round_trip },
+		{ "manifest-failed-store", test_failed_store },
+		{ "manifest-not-a-file", test_not_a_file },
+		{ "manifest-fits", test_fits },
+		{ "manifest-fits-uuid", test_fits_uuid },
+		{ 0 },
+	};
+	int ret;
+
+	if (!mkdtemp(dir))
+		return 1;
+	snprintf(path, sizeof(path), "%s/t.dtrack", dir);
+	ret = run_checks(checks);
+	unlink(path);
+	rmdir(dir);
+	return ret;
+}
