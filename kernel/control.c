@@ -604,6 +604,10 @@ static int prepare_call(const struct dtr_command *command,
 	return call->t ? 0 : -ENODEV;
 }
 
+/*
+ * The struct is written back as it came before anything is done: a result that
+ * can't be told must not be made.
+ */
 static int execute(const struct dtr_command *command, struct dtr_call *call,
 		   void __user *uarg, u32 usize)
 {
@@ -611,6 +615,8 @@ static int execute(const struct dtr_command *command, struct dtr_call *call,
 
 	if (r)
 		return r;
+	if (copy_to_user(uarg, &call->arg, command->size))
+		return -EFAULT;
 	r = prepare_call(command, call);
 	if (r)
 		return r;
@@ -618,7 +624,7 @@ static int execute(const struct dtr_command *command, struct dtr_call *call,
 	if (call->t)
 		dtr_tracker_put(call->t);
 	if ((!r || r == -EMSGSIZE) &&
-	    copy_to_user(uarg, &call->arg, min_t(size_t, usize, command->size)))
+	    copy_to_user(uarg, &call->arg, command->size))
 		r = -EFAULT;
 	return r;
 }
