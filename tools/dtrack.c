@@ -117,7 +117,7 @@ static int unknown(int argc, char **argv)
 		call.json = call.json || !strcmp(argv[i], "--json");
 	if (!argc)
 		return usage_error(&call, "a verb is missing; see 'dtrack help'");
-	if (is_group(argv[0]) && argc > 1)
+	if (is_group(argv[0]) && argc > 1 && argv[1][0] != '-')
 		return usage_error(&call,
 				   "'%s %s' is no verb; see 'dtrack help'",
 				   argv[0], argv[1]);
