@@ -21,6 +21,7 @@
 #define GROUP_MASK		(BIT(GROUP_SHIFT) - 1)
 #define LEAF_MASK		(DTR_LEAF_BITS - 1)
 #define CHUNK_MASK		(GROUP_MASK & LEAF_MASK)
+#define CHUNK_WORDS		((CHUNK_MASK + 1) / BITS_PER_LONG)
 #define LEAF_WORDS		(DTR_LEAF_BITS / BITS_PER_LONG)
 
 /* Whether a slot's value is a leaf: neither absent nor full. */
@@ -78,6 +79,15 @@ static inline void store_word(u8 *at, unsigned long word)
 		memcpy(at, &le32, sizeof(le32));
 }
 
+/* Whether the group of a granule is not known to be clean. */
+static inline bool group_is_set(const struct dtr_bitmap *bm, u64 bit)
+{
+	unsigned long group = bit >> GROUP_SHIFT;
+
+	return READ_ONCE(bm->level[0][group >> WORD_SHIFT]) >>
+	       (group & (BITS_PER_LONG - 1)) & 1;
+}
+
 /* Words that are gathered on the stack before they go to a leaf: 256 bytes. */
 #define BITS_BATCH		(2048 / BITS_PER_LONG)
 
@@ -90,12 +100,11 @@ bool dtr_bitmap_find_dirty(const struct dtr_bitmap *bm, u64 first, u64 last,
 			   u64 *bit);
 
 /*
- * Ors @nr words into a leaf, from the leaf's word @first on.  Bits beyond the
- * bitmap's end must be zero in @words, which others may be setting bits in.
- * Returns how many granules became dirty.
+ * Ors @nr words, all in one chunk, into the bitmap from its word @word on.
+ * Bits beyond the bitmap's end must be zero in @words, which others may be
+ * setting bits in.  Returns how many granules became dirty.
  */
-u64 dtr_bitmap_or_words(struct dtr_bitmap *bm, unsigned long slot,
-			unsigned long first, unsigned long nr,
+u64 dtr_bitmap_or_words(struct dtr_bitmap *bm, u64 word, unsigned long nr,
 			const unsigned long *words);
 
 #endif

@@ -17,9 +17,8 @@
  * destination, each at most once.  Both return how many were clean there.
  */
 struct sink {
-	/* words of slot @slot from the slot's word @first on */
-	u64 (*words)(struct dtr_bitmap *bm, unsigned long slot,
-		     unsigned long first, unsigned long nr,
+	/* from word @word on, all in one chunk */
+	u64 (*words)(struct dtr_bitmap *bm, u64 word, unsigned long nr,
 		     const unsigned long *words);
 	/* @first..@last, inclusive */
 	u64 (*range)(struct dtr_bitmap *bm, u64 first, u64 last);
@@ -30,8 +29,7 @@ static const struct sink merge_sink = {
 	.range = dtr_bitmap_set_range,
 };
 
-static u64 count_clean_words(struct dtr_bitmap *bm, unsigned long slot,
-			     unsigned long first, unsigned long nr,
+static u64 count_clean_words(struct dtr_bitmap *bm, u64 word, unsigned long nr,
 			     const unsigned long *words)
 {
 	const unsigned long *leaf;
@@ -40,14 +38,14 @@ static u64 count_clean_words(struct dtr_bitmap *bm, unsigned long slot,
 
 	if (!bm->slots)
 		return 0;
-	leaf = READ_ONCE(bm->slots[slot]);
+	leaf = READ_ONCE(bm->slots[word >> (DTR_LEAF_SHIFT - WORD_SHIFT)]);
 	if (leaf_is_full(leaf))
 		return 0;
 	if (!leaf)
 		return dtr_leaf_count(words, 0, nr * BITS_PER_LONG - 1);
+	leaf += word & (LEAF_WORDS - 1);
 	for (i = 0; i < nr; i++)
-		count += hweight_long(READ_ONCE(words[i]) &
-				      ~READ_ONCE(leaf[first + i]));
+		count += hweight_long(READ_ONCE(words[i]) & ~READ_ONCE(leaf[i]));
 	return count;
 }
 
@@ -63,36 +61,44 @@ static const struct sink count_sink = {
 
 /* ---- The same granularity ---- */
 
+/* Granules first..last, which are in one chunk, of a leaf of the source. */
+static u64 walk_chunk(struct dtr_bitmap *bm, const unsigned long *leaf,
+		      u64 first, u64 last, const struct sink *sink)
+{
+	const unsigned long *words = leaf + ((first & LEAF_MASK) >> WORD_SHIFT);
+	u64 word = first >> WORD_SHIFT;
+	unsigned long nr = (last + 1 - first) >> WORD_SHIFT;
+	unsigned long tail;
+	u64 sum = 0;
+
+	if (nr)
+		sum = sink->words(bm, word, nr, words);
+	/* The destination may end before the source does. */
+	if ((last + 1) & (BITS_PER_LONG - 1)) {
+		tail = READ_ONCE(words[nr]) & mask_to(last);
+		sum += sink->words(bm, word + nr, 1, &tail);
+	}
+	return sum;
+}
+
 static u64 walk_same(struct dtr_bitmap *bm, const struct dtr_bitmap *src,
 		     const struct sink *sink)
 {
-	unsigned long nr_slots = bm->nr_slots;
-	unsigned long slot;
+	u64 nr_bits = bm->nr_bits < src->nr_bits ? bm->nr_bits : src->nr_bits;
 	u64 sum = 0;
+	u64 bit = 0;
+	u64 end;
 
-	if (nr_slots > src->nr_slots)
-		nr_slots = src->nr_slots;
-	for (slot = 0; slot < nr_slots; slot++) {
-		const unsigned long *leaf = READ_ONCE(src->slots[slot]);
-		unsigned long nr = leaf_nr_bits(bm, slot);
-		u64 start = (u64)slot << DTR_LEAF_SHIFT;
-		unsigned long word, tail;
+	for (; bit < nr_bits; bit = end + 1) {
+		const void *leaf = READ_ONCE(src->slots[bit >> DTR_LEAF_SHIFT]);
 
-		if (!leaf)
-			continue;
-		if (nr > leaf_nr_bits(src, slot))
-			nr = leaf_nr_bits(src, slot);
-		if (leaf_is_full(leaf)) {
-			sum += sink->range(bm, start, start + nr - 1);
-			continue;
-		}
-		word = nr >> WORD_SHIFT;
-		if (word)
-			sum += sink->words(bm, slot, 0, word, leaf);
-		if (nr & (BITS_PER_LONG - 1)) {
-			tail = READ_ONCE(leaf[word]) & mask_to(nr - 1);
-			sum += sink->words(bm, slot, word, 1, &tail);
-		}
+		end = leaf_exists(leaf) ? bit | CHUNK_MASK : bit | LEAF_MASK;
+		if (end >= nr_bits)
+			end = nr_bits - 1;
+		if (leaf_is_full(leaf))
+			sum += sink->range(bm, bit, end);
+		else if (leaf && group_is_set(src, bit))
+			sum += walk_chunk(bm, leaf, bit, end, sink);
 	}
 	return sum;
 }
@@ -184,11 +190,10 @@ static u64 fold_leaf(struct dtr_bitmap *bm, const unsigned long *leaf,
 			from += step;
 			to++;
 		} while (i < BITS_BATCH && from < LEAF_WORDS &&
-			 to < nr_words && to & (LEAF_WORDS - 1));
+			 to < nr_words && to & (CHUNK_WORDS - 1));
 		if (to == nr_words)
 			batch[i - 1] &= mask_to(bm->nr_bits - 1);
-		sum += sink->words(bm, start >> (DTR_LEAF_SHIFT - WORD_SHIFT),
-				   start & (LEAF_WORDS - 1), i, batch);
+		sum += sink->words(bm, start, i, batch);
 	}
 	return sum;
 }

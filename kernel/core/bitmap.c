@@ -355,24 +355,24 @@ u64 dtr_bitmap_max_bytes(u64 size, unsigned int shift)
 
 /* ---- Setters ---- */
 
-/* Sets lo..hi of a leaf; returns whether any of them was clean. */
-static bool mark_words(unsigned long *leaf, unsigned long lo, unsigned long hi)
+/* Sets bits of one word, @bit being one of them. */
+static inline void mark_word(struct dtr_bitmap *bm, u64 bit,
+			     unsigned long mask)
 {
-	unsigned long word = lo >> WORD_SHIFT;
-	unsigned long last = hi >> WORD_SHIFT;
-	unsigned long mask = mask_from(lo);
-	bool changed = false;
+	unsigned long slot = bit >> DTR_LEAF_SHIFT;
+	void *leaf = READ_ONCE(bm->slots[slot]);
+	unsigned long *word;
 
-	for (; word <= last; word++, mask = ~0UL) {
-		if (word == last)
-			mask &= mask_to(hi);
-		/* A dirty word stays shared between the caches of all CPUs. */
-		if ((READ_ONCE(leaf[word]) & mask) == mask)
-			continue;
-		dtr_port_or(&leaf[word], mask);
-		changed = true;
-	}
-	return changed;
+	if (unlikely(!leaf))
+		leaf = leaf_to_mark(bm, slot);
+	if (!leaf_exists(leaf))
+		return;
+	word = (unsigned long *)leaf + ((bit & LEAF_MASK) >> WORD_SHIFT);
+	/* A dirty word is only read: all CPUs keep it in their caches. */
+	if ((READ_ONCE(*word) & mask) == mask)
+		return;
+	dtr_port_or(word, mask);
+	summary_set(bm, bit >> GROUP_SHIFT);
 }
 
 /**
@@ -381,28 +381,21 @@ static bool mark_words(unsigned long *leaf, unsigned long lo, unsigned long hi)
  * @first: first granule
  * @last: last granule, inclusive; @first <= @last < nr_bits
  *
- * Cost: one test for each word of the range, one atomic or for each that is
- * not wholly dirty yet.
+ * Cost: one test for each word of the range, two atomic ors at least for each
+ * that is not wholly dirty yet.
  *
  * Context: any, hard interrupt included; takes no lock; beside other setters.
  */
 void dtr_bitmap_mark_slow(struct dtr_bitmap *bm, u64 first, u64 last)
 {
-	u64 end;
+	u64 end = first | (BITS_PER_LONG - 1);
 
-	for (; first <= last; first = end + 1) {
-		unsigned long slot = first >> DTR_LEAF_SHIFT;
-		void *leaf = READ_ONCE(bm->slots[slot]);
-
-		end = first | CHUNK_MASK;
-		if (end > last)
-			end = last;
-		if (!leaf)
-			leaf = leaf_to_mark(bm, slot);
-		if (leaf_exists(leaf) &&
-		    mark_words(leaf, first & LEAF_MASK, end & LEAF_MASK))
-			summary_set(bm, first >> GROUP_SHIFT);
+	while (end < last) {
+		mark_word(bm, first, mask_from(first));
+		first = end + 1;
+		end += BITS_PER_LONG;
 	}
+	mark_word(bm, first, mask_from(first) & mask_to(last));
 }
 
 /* ---- The owner: setting ---- */
@@ -480,23 +473,6 @@ u64 dtr_bitmap_set_range(struct dtr_bitmap *bm, u64 first, u64 last)
 	return added;
 }
 
-static u64 or_group(unsigned long *leaf, unsigned long nr,
-		    const unsigned long *words)
-{
-	u64 added = 0;
-	unsigned long i;
-
-	for (i = 0; i < nr; i++) {
-		unsigned long fresh = READ_ONCE(words[i]) & ~leaf[i];
-
-		if (!fresh)
-			continue;
-		leaf[i] |= fresh;
-		added += hweight_long(fresh);
-	}
-	return added;
-}
-
 static bool all_zero(const unsigned long *words, unsigned long nr)
 {
 	unsigned long i;
@@ -507,12 +483,12 @@ static bool all_zero(const unsigned long *words, unsigned long nr)
 	return true;
 }
 
-u64 dtr_bitmap_or_words(struct dtr_bitmap *bm, unsigned long slot,
-			unsigned long first, unsigned long nr,
+u64 dtr_bitmap_or_words(struct dtr_bitmap *bm, u64 word, unsigned long nr,
 			const unsigned long *words)
 {
-	u64 word = ((u64)slot << (DTR_LEAF_SHIFT - WORD_SHIFT)) + first;
+	unsigned long slot = word >> (DTR_LEAF_SHIFT - WORD_SHIFT);
 	unsigned long *leaf;
+	unsigned long i;
 	u64 added = 0;
 
 	dtr_port_relax();
@@ -521,29 +497,64 @@ u64 dtr_bitmap_or_words(struct dtr_bitmap *bm, unsigned long slot,
 
 	leaf = leaf_to_set(bm, slot, &added);
 	if (leaf) {
-		leaf += first;
-		while (nr) {
-			/* To the end of the group: one summary bit. */
-			unsigned long run = BITS_PER_LONG -
-					    (word & (BITS_PER_LONG - 1));
-			u64 here;
+		leaf += word & (LEAF_WORDS - 1);
+		for (i = 0; i < nr; i++) {
+			unsigned long fresh = READ_ONCE(words[i]);
 
-			if (run > nr)
-				run = nr;
-			here = or_group(leaf, run, words);
-			if (here)
-				summary_set(bm, word >> WORD_SHIFT);
-			added += here;
-			leaf += run;
-			words += run;
-			word += run;
-			nr -= run;
+			if (!fresh)
+				continue;
+			fresh &= ~leaf[i];
+			leaf[i] |= fresh;
+			added += hweight_long(fresh);
 		}
-		if (added)
+		if (added) {
+			summary_set(bm, word >> WORD_SHIFT);
 			collapse_if_full(bm, slot);
+		}
 	}
 	bm->count += added;
 	return added;
+}
+
+/**
+ * dtr_bitmap_set_list() - make single granules dirty.
+ * @bm: bitmap
+ * @first: granule that @offsets count from
+ * @offsets: ascending; @first + each < nr_bits
+ * @nr: entries of @offsets
+ *
+ * As dtr_bitmap_set_range() for each, at a fifth of its cost.
+ *
+ * Context: process, may sleep; the owner.
+ */
+void dtr_bitmap_set_list(struct dtr_bitmap *bm, u64 first, const u16 *offsets,
+			 unsigned int nr)
+{
+	unsigned int i = 0;
+
+	while (bm->slots && i < nr) {
+		u64 bit = first + offsets[i];
+		u64 end = bit | CHUNK_MASK;
+		unsigned long slot = bit >> DTR_LEAF_SHIFT;
+		u64 added = 0;
+		unsigned long *leaf = leaf_to_set(bm, slot, &added);
+
+		for (; i < nr && (bit = first + offsets[i]) <= end; i++) {
+			unsigned long mask = 1UL << (bit & (BITS_PER_LONG - 1));
+			unsigned long *word;
+
+			if (!leaf)
+				continue;
+			word = leaf + ((bit & LEAF_MASK) >> WORD_SHIFT);
+			added += !(*word & mask);
+			*word |= mask;
+		}
+		if (added && leaf) {
+			summary_set(bm, end >> GROUP_SHIFT);
+			collapse_if_full(bm, slot);
+		}
+		bm->count += added;
+	}
 }
 
 /* Bits @pos..@pos + @nr - 1 of a byte array, 1 <= @nr <= BITS_PER_LONG. */
@@ -583,8 +594,7 @@ void dtr_bitmap_put_bits(struct dtr_bitmap *bm, u64 first, u64 nr,
 	u64 end = first + nr;
 
 	while (bit < end) {
-		unsigned long slot = bit >> DTR_LEAF_SHIFT;
-		unsigned long word = (bit & LEAF_MASK) >> WORD_SHIFT;
+		u64 word = bit >> WORD_SHIFT;
 		unsigned int i = 0;
 
 		do {
@@ -595,8 +605,8 @@ void dtr_bitmap_put_bits(struct dtr_bitmap *bm, u64 first, u64 nr,
 				take = end - bit;
 			words[i++] = load_bits(buf, bit - first, take) << skip;
 			bit += take;
-		} while (i < BITS_BATCH && bit < end && bit & LEAF_MASK);
-		dtr_bitmap_or_words(bm, slot, word, i, words);
+		} while (i < BITS_BATCH && bit < end && bit & CHUNK_MASK);
+		dtr_bitmap_or_words(bm, word, i, words);
 	}
 }
 

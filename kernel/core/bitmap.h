@@ -133,6 +133,8 @@ static __always_inline void dtr_bitmap_mark(struct dtr_bitmap *bm, u64 first,
 
 /* the owner */
 u64 dtr_bitmap_set_range(struct dtr_bitmap *bm, u64 first, u64 last);
+void dtr_bitmap_set_list(struct dtr_bitmap *bm, u64 first, const u16 *offsets,
+			 unsigned int nr);
 int dtr_bitmap_clear_range(struct dtr_bitmap *bm, u64 first, u64 last);
 void dtr_bitmap_set_all(struct dtr_bitmap *bm);
 int dtr_bitmap_clear_all(struct dtr_bitmap *bm);

@@ -300,9 +300,23 @@ static bool body_is_valid(const struct record *rec)
 	return true;
 }
 
+static void apply_sparse(struct dtr_bitmap *bm, const struct record *rec)
+{
+	u16 offsets[64];
+	unsigned int i;
+	unsigned int nr = 0;
+
+	for (i = 0; i < rec->kind; i++) {
+		offsets[nr++] = get16(rec->body + 2 * i);
+		if (nr < ARRAY_SIZE(offsets) && i + 1 < rec->kind)
+			continue;
+		dtr_bitmap_set_list(bm, rec->first, offsets, nr);
+		nr = 0;
+	}
+}
+
 static void apply(struct dtr_bitmap *bm, const struct record *rec)
 {
-	unsigned int i;
 
 	switch (rec->kind) {
 	case KIND_FULL:
@@ -312,11 +326,7 @@ static void apply(struct dtr_bitmap *bm, const struct record *rec)
 		dtr_bitmap_put_bits(bm, rec->first, rec->nr, rec->body);
 		break;
 	default:
-		for (i = 0; i < rec->kind; i++) {
-			u64 bit = rec->first + get16(rec->body + 2 * i);
-
-			dtr_bitmap_set_range(bm, bit, bit);
-		}
+		apply_sparse(bm, rec);
 	}
 }
 

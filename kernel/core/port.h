@@ -103,6 +103,7 @@ typedef __u64 u64;
 	__seen;								\
 })
 
+#define ARRAY_SIZE(x)		(sizeof(x) / sizeof((x)[0]))
 #define hweight_long(x)		((unsigned int)__builtin_popcountl(x))
 #define __ffs(x)		((unsigned int)__builtin_ctzl(x))
 
