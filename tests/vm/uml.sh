@@ -13,6 +13,12 @@ set -eu
 : "${image:?} ${scratch:?} ${memory:?} ${vm_dir:?}"
 
 echo $$ >"$scratch/pid"
+
+# Its memory is a file on /dev/shm; where that is too small, it is on disk.
+unset TMPDIR TMP TEMP
+shm_free=$(df --output=avail -m /dev/shm 2>/dev/null | tail -n 1) || shm_free=0
+[ "${shm_free:-0}" -gt "$memory" ] || export TMPDIR=$scratch
+
 mkdir "$scratch/uml"
 exec 3>"$scratch/out" 4>"$scratch/err" 5>"$scratch/status"
 exec "$image/linux" mem="${memory}M" uml_dir="$scratch/uml" \
