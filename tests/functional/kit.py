@@ -19,7 +19,7 @@ import dm
 from dm import G, K, M, SECTOR, Delay, Dm, Loop, cleanup
 
 ALL_KERNELS = ('uml', 'uml-debug', '6.1', '6.12')
-KERNEL = os.environ.get('DTR_KERNEL', 'uml')
+KERNEL = os.environ.get('DTR_FLAVOUR') or os.environ.get('DTR_KERNEL', 'uml')
 DEBUG = KERNEL == 'uml-debug'
 QEMU = KERNEL in ('6.1', '6.12')
 
