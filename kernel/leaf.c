@@ -85,11 +85,10 @@ static void *leaf_alloc(void *ctx, bool atomic)
 		return kmem_cache_zalloc(leaf_cache, GFP_NOIO |
 					 __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
 	leaf = kmem_cache_zalloc(leaf_cache, GFP_NOWAIT | __GFP_NOWARN);
-	if (unlikely(!leaf)) {
-		leaf = reserve_take(pool);
+	/* Also where memory is there again: the next failure is to find it. */
+	if (unlikely(!leaf || READ_ONCE(pool->nr) < READ_ONCE(leaf_reserve)))
 		schedule_work(&pool->refill);
-	}
-	return leaf;
+	return likely(leaf) ? leaf : reserve_take(pool);
 }
 
 static void leaf_free(void *ctx, void *leaf)
