@@ -327,6 +327,10 @@ def backup_target_full():
 
 # ---- kill -9 (I5) ----
 
+# Emulated machines are slow: there, once for each ioctl.
+WHEN = ('after',) if QEMU else ('before', 'after')
+
+
 def _ioctls(t, sync, mode, log='/tmp/ioctls'):
     """The run's ioctls, by a run that nobody kills, onto another target."""
     if os.path.exists(log):
@@ -373,7 +377,7 @@ def _kill_everywhere(sync, mode, child=False):
     names = _ioctls(t, sync, mode)
     true(any('FREEZE' in n for n in names), f'no freeze in {names}')
     for at in range(1, len(names) + 1):
-        for when in 'before', 'after':
+        for when in WHEN:
             t.ctl.clear(t.dev, 'b')
             run(*_words(t, 'full', 'on-success'), '--force')
             write_w(t, at & 0xff)
@@ -411,14 +415,14 @@ def backup_killed_always():
     _kill_everywhere('bitmap', 'always')
 
 
-@case(limit=300)
+@case(limit=300, kernels=('uml', 'uml-debug'))
 def backup_killed_full():
     """This test will do so to full runs."""
     _kill_everywhere('full', 'on-success')
     _kill_everywhere('full', 'always')
 
 
-@case(limit=300)
+@case(limit=300, kernels=('uml', 'uml-debug'))
 def backup_killed_with_child():
     """This test will do so while a child holds the files open."""
     _kill_everywhere('bitmap', 'always', child=True)
