@@ -317,7 +317,6 @@ static void apply_sparse(struct dtr_bitmap *bm, const struct record *rec)
 
 static void apply(struct dtr_bitmap *bm, const struct record *rec)
 {
-
 	switch (rec->kind) {
 	case KIND_FULL:
 		dtr_bitmap_set_range(bm, rec->first, rec->first + rec->nr - 1);
