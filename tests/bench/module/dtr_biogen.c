@@ -176,6 +176,7 @@ static void slot_end_io(struct bio *bio)
 	if (unlikely(bio->bi_status))
 		w->error = true;
 	preempt_disable();
+	/* Pairs with smp_load_acquire() in wait_idle(). */
 	smp_store_release(&slot->busy, false);
 	smp_mb();	/* busy before the look at the queue; pairs with wait_event() */
 	if (unlikely(waitqueue_active(&w->wait)))
@@ -186,7 +187,9 @@ static void slot_end_io(struct bio *bio)
 static __always_inline void wait_idle(struct biogen_worker *w,
 				      struct biogen_slot *slot)
 {
+	/* Pairs with smp_store_release() where the bio ends. */
 	if (unlikely(smp_load_acquire(&slot->busy)))
+		/* As above. */
 		wait_event(w->wait, !smp_load_acquire(&slot->busy));
 }
 
@@ -690,7 +693,7 @@ static int parse_line(struct biogen_run *run, char *line)
 	char *word;
 	int r;
 
-	while ((word = strsep(&line, " \n"))) {
+	while ((word = strsep(&line, "\n "))) {
 		char *value = strchr(word, '=');
 
 		if (!*word)
