@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -27,12 +26,18 @@ static int open_error(struct dtrack *h, const char *path)
 			path, strerror(errno));
 }
 
-/* Two runs onto one file would each ruin the other's. */
+/*
+ * Two runs onto one file would each ruin the other's.  The lock is the
+ * process's, as the freeze is: it goes when the process is killed, whatever
+ * children still have the file open.
+ */
 static int lock_file(struct dtrack *h, struct dtl_target *t)
 {
-	if (!flock(t->fd, LOCK_EX | LOCK_NB))
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	if (!fcntl(t->fd, F_SETLK, &lock))
 		return 0;
-	if (errno != EWOULDBLOCK)
+	if (errno != EAGAIN && errno != EACCES)
 		return dtl_fail(h, -errno, NULL, "Could not lock '%s': %s",
 				t->path, strerror(errno));
 	return dtl_fail(h, -EBUSY, NULL, "Target '%s' is used by another run",

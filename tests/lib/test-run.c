@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -693,21 +694,38 @@ static void test_stale_manifest_of_gone_target(void)
 		"Stale", "unfinished full copy");
 }
 
+/* Another process locks the target; the lock must end with that process. */
 static void test_locked(void)
 {
 	struct dtrack_run_options o = options(DTRACK_SYNC_FULL, NULL,
 					      DTRACK_MODE_UNSET);
-	struct dtrack_run *r;
-	struct dtrack *h;
+	int ready[2], end[2];
+	char byte;
 
 	fresh();
 	blank_target();
-	mock_script(script_head);
-	dtrack_new(&h);
-	CHECK_INT(0, dtrack_run_new(h, dev, &o, &r));
+	if (pipe(ready) || pipe(end))
+		abort();
+	if (!fork()) {
+		struct dtrack_run *r;
+		struct dtrack *h;
+
+		close(end[1]);
+		mock_script(script_head);
+		dtrack_new(&h);
+		if (dtrack_run_new(h, dev, &o, &r) || write(ready[1], "", 1) != 1 ||
+		    read(end[0], &byte, 1) < 0)
+			_exit(1);
+		_exit(0);
+	}
+	CHECK_INT(1, read(ready[0], &byte, 1));
 	refused("", o, EBUSY, "Busy", "used by another run");
-	dtrack_run_free(r);
-	dtrack_free(h);
+	close(end[1]);
+	close(end[0]);
+	wait(NULL);
+	CHECK_INT(0, run("", o).execute);
+	close(ready[0]);
+	close(ready[1]);
 }
 
 static void test_symlink(void)
