@@ -206,17 +206,19 @@ static int no_fit(struct dtrack_run *run, const struct dtl_manifest *m)
 			run->options.bitmap, (uint64_t)run->info.generation);
 }
 
-/* Refused, or with force: good only when the run is through. */
+/*
+ * A full copy makes any target right, but one that fits before does so all the
+ * way through, so that the run may be cut.  Without a fit the target is good
+ * only when the run is through.
+ */
 static int check_manifest(struct dtrack_run *run)
 {
 	struct dtl_manifest m;
 	int ret = dtl_manifest_load(run->h, run->target.manifest, &m);
 
-	if (!ret && dtl_manifest_fits(&m, &run->info)) {
-		run->fits = true;
-		return 0;
-	}
-	if (run->options.flags & DTRACK_RUN_FORCE)
+	run->fits = !ret && dtl_manifest_fits(&m, &run->info);
+	if (run->fits || run->set == DTRACK_SET_ALL ||
+	    run->options.flags & DTRACK_RUN_FORCE)
 		return 0;
 	if (ret == -ENOENT)
 		return dtl_fail(run->h, ret, DTL_CLASS_GENERIC,
@@ -239,7 +241,7 @@ int dtl_check_target(struct dtrack_run *run)
 				t->path, dtl_sync_name(run->options.sync));
 	}
 	ret = check_size(run);
-	if (ret || run->set == DTRACK_SET_ALL || t->is_block)
+	if (ret || !run->bitmap || t->is_block)
 		return ret;
 	return check_manifest(run);
 }

@@ -728,6 +728,23 @@ static void test_locked(void)
 	close(ready[1]);
 }
 
+/* A full copy over a target that fits may be cut, over another one not. */
+static void test_full_again(void)
+{
+	struct dtrack_run_options o = options(DTRACK_SYNC_FULL, "b",
+					      DTRACK_MODE_CONDITIONAL);
+
+	fresh();
+	blank_target();
+	store_manifest(true, true, 2, 3, 9);
+	CHECK(run(BITMAP "FAIL REPORT EIO\n", o).execute, "it went well");
+	CHECK(load_manifest().has_from, "the target fitted");
+	CHECK_INT(0, run(BITMAP, INCREMENTAL).execute);
+	store_manifest(true, true, 1, 2, 9);
+	CHECK(run(BITMAP "FAIL REPORT EIO\n", o).execute, "it went well");
+	refused(BITMAP, INCREMENTAL, ESTALE, "Stale", "unfinished full copy");
+}
+
 static void test_symlink(void)
 {
 	char link[80];
@@ -793,6 +810,7 @@ int main(void)
 		{ "retry-onto-incomplete-target", test_retry },
 		{ "manifest-before-target",
 		  test_stale_manifest_of_gone_target },
+		{ "full-again-may-be-cut", test_full_again },
 		{ "target-locked", test_locked },
 		{ "target-symlink", test_symlink },
 		{ "speed", test_speed },
