@@ -124,6 +124,13 @@ void dtrack_run_free(struct dtrack_run *run)
 	free(run);
 }
 
+static int check_cancel(struct dtrack_run *run)
+{
+	if (!atomic_load(&run->cancel))
+		return 0;
+	return dtl_fail(run->h, -ECANCELED, NULL, "Operation canceled");
+}
+
 /* ---- Freezing ----------------------------------------------------------- */
 
 static int freeze(void *opaque)
@@ -284,10 +291,7 @@ static int finish_target(struct dtrack_run *run)
 				"Could not flush '%s': %s", run->target.path,
 				strerror(-ret));
 	/* The last moment at which a cancel is not too late. */
-	if (atomic_load(&run->cancel))
-		return dtl_fail(run->h, -ECANCELED, NULL,
-				"Operation canceled");
-	return 0;
+	return check_cancel(run);
 }
 
 /* Success.  The generation is what the target fits from now on. */
@@ -330,7 +334,9 @@ static int execute(struct dtrack_run *run)
 	uint64_t generation;
 	int ret;
 
-	ret = take(run);
+	ret = check_cancel(run);
+	if (!ret)
+		ret = take(run);
 	if (!ret)
 		ret = begin_manifest(run);
 	if (!ret)

@@ -243,6 +243,11 @@ int dtl_target_open(struct dtrack *h, const char *name,
 		return open_existing(h, source, t, &st);
 	if (errno != ENOENT)
 		return open_error(h, t->path);
+	/* It would be made wherever the link points to: unchecked. */
+	if (!lstat(t->path, &st))
+		return dtl_fail(h, -ENOENT, DTL_CLASS_GENERIC,
+				"Target '%s' is a symbolic link to nothing",
+				t->path);
 	return check_folder(h, source, t);
 }
 

@@ -81,25 +81,34 @@ static void on_cancel(int sig)
 	(void)sig;
 	if (cancels++)
 		_exit(EXIT_FAILED);
-	dtrack_run_cancel(running);
+	if (running)
+		dtrack_run_cancel(running);
 }
 
 static void on_resume(int sig)
 {
 	(void)sig;
-	dtrack_run_resume(running);
+	if (running)
+		dtrack_run_resume(running);
 }
 
 /* Without SA_RESTART: a wait shall end. */
-static void catch_signals(struct dtrack_run *run)
+static void catch_signals(void)
 {
 	struct sigaction cancel = { .sa_handler = on_cancel };
 	struct sigaction resume = { .sa_handler = on_resume };
 
-	running = run;
 	sigaction(SIGINT, &cancel, NULL);
 	sigaction(SIGTERM, &cancel, NULL);
 	sigaction(SIGUSR1, &resume, NULL);
+}
+
+/* From here on signals go to the run, those that came before, too. */
+static void give_signals(struct dtrack_run *run)
+{
+	running = run;
+	if (cancels)
+		dtrack_run_cancel(run);
 }
 
 /* What comes now is too late to cancel, and there is nothing to resume. */
@@ -246,13 +255,14 @@ static int run(struct call *call)
 	if (ret >= 0)
 		return ret;
 	fill(call, &o, &p);
+	catch_signals();
 	if (dtrack_run_check(call->h, &o) ||
 	    dtrack_dev_find(call->h, call->argv[0], &dev) ||
 	    dtrack_run_new(call->h, dev, &o, &r))
 		return failed(call);
 	warn_live(call, dev);
 	progress_begin(&p, call->option[OPT_PROGRESS].given);
-	catch_signals(r);
+	give_signals(r);
 	dtrack_run_execute(r);
 	ignore_signals();
 	progress_end(&p);

@@ -653,6 +653,27 @@ static void cancel_at(uint64_t bytes, const char *same, uint64_t copied)
 	dtrack_free(h);
 }
 
+static void test_cancel_before(void)
+{
+	struct dtrack_run_options o = INCREMENTAL;
+	char script[512];
+	struct dtrack *h;
+
+	fresh();
+	blank_target();
+	store_manifest(true, true, 2, 3, 9);
+	snprintf(script, sizeof(script), "%s" BITMAP, script_head);
+	mock_script(script);
+	dtrack_new(&h);
+	CHECK_INT(0, dtrack_run_new(h, dev, &o, &running));
+	dtrack_run_cancel(running);
+	CHECK_INT(-ECANCELED, dtrack_run_execute(running));
+	CHECK(!has_call("FREEZE"), "%s", mock_log());
+	CHECK(load_manifest().complete, "the manifest");
+	dtrack_run_free(running);
+	dtrack_free(h);
+}
+
 static void test_cancel(void)
 {
 	cancel_at(0, "", 0);
@@ -758,6 +779,9 @@ static void test_symlink(void)
 	o.target = link;
 	CHECK_INT(0, run(BITMAP, o).execute);
 	CHECK_INT(4, load_manifest().to);
+	unlink(target);
+	o.flags = DTRACK_RUN_FORCE;
+	refused(BITMAP, o, ENOENT, "GenericError", "symbolic link to nothing");
 	unlink(link);
 }
 
@@ -806,6 +830,7 @@ int main(void)
 		{ "fail-freeze-taken-away", test_taken_away },
 		{ "fail-abdicate", test_fail_abdicate },
 		{ "fail-read", test_short_source },
+		{ "cancel-before", test_cancel_before },
 		{ "cancel", test_cancel },
 		{ "retry-onto-incomplete-target", test_retry },
 		{ "manifest-before-target",
