@@ -91,18 +91,20 @@ end_stragglers() {
 }
 
 # our_leaks - what kmemleak reports with one of our functions in the stack, on
-# stdout. An object is reported once two scans in a row found no pointer to it.
+# stdout. An object is reported once two scans in a row found no pointer to it,
+# and it is 5 s old (MSECS_MIN_AGE in mm/kmemleak.c): hence the wait.
 our_leaks() {
 	local file=/sys/kernel/debug/kmemleak
-	[ "${DTR_KERNEL-}" = uml-debug ] || return 0
+	[ "$module" -eq 1 ] && [ "${DTR_KERNEL-}" = uml-debug ] || return 0
 	[ -w "$file" ] || { echo "this kernel has no kmemleak"; return 0; }
+	sleep 5.1
 	echo scan >"$file"
 	echo scan >"$file"
 	awk 'function flush() { if (ours) printf "%s", text; text = ""; ours = 0 }
 		/^unreferenced object/ { flush() }
 		!/^  comm / && /dirtytrack|dtr_/ { ours = 1 }
 		{ text = text $0 "\n" }
-		END { flush() }' "$file"
+		END { flush() }' "$file" | head -n 120
 }
 
 main() {

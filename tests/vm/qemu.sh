@@ -35,7 +35,7 @@ port() {
 # ten seconds must show a first line of kernel log.
 kvm_works() {
 	[ -w /dev/kvm ] || return 1
-	timeout --signal=KILL 10 qemu-system-x86_64 -nodefaults -display none \
+	timeout 10 qemu-system-x86_64 -nodefaults -display none \
 		-no-reboot -accel kvm -cpu max -m 512 -kernel "$image/vmlinuz" \
 		-serial "file:$scratch/probe" -append "console=ttyS0 panic=-1" \
 		>/dev/null 2>&1 </dev/null || :
