@@ -108,6 +108,8 @@ int dtrack_bitmaps_get(struct dtrack *h, struct dtrack_dev dev,
 		io.infos = (uintptr_t)l->info;
 		ret = dtl_ioctl(h, DTRACK_IOC_INFO, &io);
 	} while (ret == -EMSGSIZE && io.nr > room);
+	if (!ret && name && io.nr != 1)
+		ret = -ENOENT;
 	if (ret) {
 		free(l);
 		return dtl_bitmap_error(h, dev, name ? name : "", ret);

@@ -177,12 +177,8 @@ static int read_all(int fd, char **text, size_t *len)
 		else if (n > 0)
 			got += (size_t)n;
 	}
-	if (n < 0) {
-		free(*text);
-		return -errno;
-	}
 	*len = got;
-	return 0;
+	return n < 0 ? -errno : 0;
 }
 
 int dtl_manifest_load(struct dtrack *h, const char *path,
@@ -197,10 +193,12 @@ int dtl_manifest_load(struct dtrack *h, const char *path,
 		return -ENOENT;
 	ret = fd < 0 ? -errno : read_all(fd, &text, &len);
 	dtl_close(fd);
-	if (ret)
+	if (ret) {
+		free(text);
 		return dtl_fail(h, ret, dtl_os_class(ret),
 				"Could not read the manifest '%s': %s", path,
 				strerror(-ret));
+	}
 	why = dtl_manifest_parse(text, len, m);
 	free(text);
 	if (why)

@@ -17,7 +17,7 @@ static const struct option_spec common[] = {
 	{ 0 },
 };
 
-/* Longest options first in no table; --help lines up at this column. */
+/* Where the words of --help line up. */
 #define HELP_COLUMN	32
 
 /* ---- The table ---------------------------------------------------------- */
@@ -235,21 +235,4 @@ void options_help(const struct verb *verb)
 		printf("\n%s\n", verb->details);
 	printf("\nOptions:\n");
 	find(verb, print_option, NULL);
-}
-
-static bool print_words(const struct option_spec *spec, void *opaque)
-{
-	const struct word *w;
-
-	(void)opaque;
-	printf("--%s", spec->name);
-	for (w = spec->words; w && w->name; w++)
-		printf(" %s", w->name);
-	putchar('\n');
-	return false;
-}
-
-void options_words(const struct verb *verb)
-{
-	find(verb, print_words, NULL);
 }

@@ -2,8 +2,8 @@
 /*
  * option.h - verbs, their options and arguments, said once.
  *
- * A verb's table gives getopt, --help, the checks and shell completion, so none
- * of them can drift from the others.
+ * A verb's table gives getopt, --help and the checks, so none of them can drift
+ * from the others.
  */
 #ifndef DTRACK_OPTION_H
 #define DTRACK_OPTION_H
@@ -148,11 +148,5 @@ int options_parse(struct call *call, int argc, char **argv);
  * @verb: the verb
  */
 void options_help(const struct verb *verb);
-
-/**
- * options_words() - print a verb's options, one a line, for completion.
- * @verb: the verb
- */
-void options_words(const struct verb *verb);
 
 #endif
