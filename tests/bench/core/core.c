@@ -3,7 +3,7 @@
  * core.c - the work of which the bitmap core's cost is measured.
  *
  * Usage: core instructions	under callgrind, which it tells when to look:
- *				a dump for each operation, named after it
+ *				a dump for each line 'NAME operations'
  *	  core threads		one and two threads on dirty granules, as
  *				'NAME ns1 ns2', medians per mark and thread
  *	  core sizes		'NAME bytes' of memory and of chunks
@@ -93,11 +93,10 @@ static void begin(void)
 
 #define end(...)							\
 do {									\
-	char name[64];							\
-									\
-	snprintf(name, sizeof(name), __VA_ARGS__);			\
-	CALLGRIND_DUMP_STATS_AT(name);					\
+	CALLGRIND_DUMP_STATS;						\
 	CALLGRIND_STOP_INSTRUMENTATION;					\
+	printf(__VA_ARGS__);						\
+	putchar('\n');							\
 } while (0)
 
 static u64 positions[OPS];
