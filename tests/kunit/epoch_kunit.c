@@ -612,6 +612,21 @@ static void mark_without_memory_takes_from_the_reserve(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, DTK_LEAF_RESERVE, dev->t->pool.nr);
 }
 
+/* Where the worker found none, the next leaf that there is calls it again. */
+static void mark_with_memory_fills_the_reserve(struct kunit *test)
+{
+	struct dtk_dev *dev;
+
+	dtk_set_leaf_reserve(0);
+	dev = dtk_dev_create_with(test, DTK_SIZE, "b");
+	KUNIT_ASSERT_EQ(test, 0, dev->t->pool.nr);
+	dtk_set_leaf_reserve(DTK_LEAF_RESERVE);
+	dtk_write(dev, 0, 512);
+	flush_work(&dev->t->pool.refill);
+	KUNIT_EXPECT_EQ(test, DTK_LEAF_RESERVE, dev->t->pool.nr);
+	DTK_EXPECT_DIRTY(dev, "b", "0");
+}
+
 /* Folding allocates, too; what it cannot it makes dirty, and counts. */
 static void fold_without_memory_dirties_the_leaf(struct kunit *test)
 {
@@ -931,6 +946,7 @@ static struct kunit_case epoch_cases[] = {
 	KUNIT_CASE(mark_without_memory_dirties_the_leaf),
 	KUNIT_CASE(mark_never_sleeps_for_memory),
 	KUNIT_CASE(mark_without_memory_takes_from_the_reserve),
+	KUNIT_CASE(mark_with_memory_fills_the_reserve),
 	KUNIT_CASE(fold_without_memory_dirties_the_leaf),
 	KUNIT_CASE(mark_beyond_the_map_makes_all_dirty),
 	KUNIT_CASE(mark_beyond_the_map_is_seen_by_a_frozen_one),
