@@ -2,6 +2,7 @@
 """What the command 'dtrack backup' leaves: target, bitmap, words and status."""
 import json
 import os
+import shutil
 import signal
 import subprocess
 
@@ -534,5 +535,11 @@ def create_and_remove_refuse():
     _refused(t, ['dtrack', 'remove', t.name], '', 'Busy')
     os.close(fd)
     _refused(t, ['dtrack', 'list', 'nope'], 'nope', 'DeviceNotFound')
-    _refused(t, ['setpriv', '--reuid', '65534', '--clear-groups', 'dtrack',
+    # where anybody may run it, wherever this tree is
+    build = os.path.dirname(shutil.which('dtrack'))
+    os.makedirs('/tmp/anybody', mode=0o755, exist_ok=True)
+    for name in 'dtrack', 'libdtrack.so.0':
+        shutil.copy(os.path.join(build, name), '/tmp/anybody')
+    _refused(t, ['setpriv', '--reuid', '65534', '--clear-groups', 'env',
+                 'LD_LIBRARY_PATH=/tmp/anybody', '/tmp/anybody/dtrack',
                  'list'], '', 'Permission')
