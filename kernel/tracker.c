@@ -45,9 +45,13 @@ static u64 next_id;
 struct dtr_named *dtr_named_create(struct dtr_tracker *t, u64 size,
 				   const char *name, unsigned int shift)
 {
-	struct dtr_named *n = kzalloc(sizeof(*n), GFP_KERNEL);
+	struct dtr_named *n;
 	int r = -ENOMEM;
 
+	/* Its roots alone could use all memory up. */
+	if (dtr_bitmap_max_bytes(size, shift) > dtr_tracker_max_memory())
+		return ERR_PTR(-EOVERFLOW);
+	n = kzalloc(sizeof(*n), GFP_KERNEL);
 	if (!n)
 		return ERR_PTR(-ENOMEM);
 	INIT_LIST_HEAD(&n->link);
@@ -586,6 +590,9 @@ void dtr_plan_exit(struct dtr_plan *plan)
 	plan->epoch = NULL;
 }
 
+static char beyond_limits[] =
+	"Bitmaps need more memory than max_memory_mb allows, or are too many";
+
 /**
  * dtr_plan_add_bitmap() - a bitmap that a table line names.
  * @plan: plan whose size is set
@@ -614,8 +621,9 @@ int dtr_plan_add_bitmap(struct dtr_plan *plan, struct dtr_tracker *t,
 	*error = "Bitmap named twice";
 	if (find_named(&plan->bitmaps, name))
 		return -EEXIST;
-	*error = "Cannot allocate bitmap";
 	n = dtr_named_create(t, plan->size, name, shift);
+	*error = PTR_ERR_OR_ZERO(n) == -EOVERFLOW ? beyond_limits :
+						    "Cannot allocate bitmap";
 	if (IS_ERR(n))
 		return PTR_ERR(n);
 	if (!clean)
@@ -641,7 +649,7 @@ static int check_plan(struct dtr_plan *plan, struct dtr_tracker *t,
 		if (old && old->base.shift != n->base.shift)
 			return -EINVAL;
 	}
-	*error = "Bitmaps need more memory than max_memory_mb allows, or are too many";
+	*error = beyond_limits;
 	return dtr_tracker_check_limits_locked(t, plan->size, &plan->bitmaps);
 }
 
