@@ -165,7 +165,8 @@ class Tracked(Dm):
     def state(self):
         """All that a refused operation must not change."""
         return (self.table(), self.status(),
-                [(bytes(i), self.extents(i.name))
+                [[getattr(i, field) if field != 'uuid' else bytes(i.uuid)
+                  for field, *_ in i._fields_] + self.extents(i.name)
                  for i in self.ctl.infos(self.dev)])
 
 
