@@ -212,6 +212,8 @@ def start(function, *args):
         status = 0
     except OSError as e:
         status = e.errno
+    except AssertionError as e:
+        print(f'# in a child: {e}', flush=True)
     finally:
         os._exit(status)
 
