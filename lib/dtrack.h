@@ -575,7 +575,8 @@ int dtrack_run_check(struct dtrack *h,
  * Nothing is frozen and nothing written.  Refused are: combinations of options
  * that make no sense (class "Usage"), a bitmap that is frozen or inconsistent,
  * a target that lies on @dev or under it, of another size, or without a
- * manifest that fits the bitmap's uuid and generation.
+ * manifest that fits the bitmap's uuid and generation.  A block device has no
+ * manifest: that it fits is for the caller to know.
  *
  * Return: 0; -EINVAL, -ENOENT, -EBUSY, -EUCLEAN, -EROFS, -ELOOP (the target
  * is the source), -ERANGE (sizes), -ESTALE (manifest), -EOPNOTSUPP, or an

@@ -112,10 +112,7 @@ int dtl_check_unused(struct dtrack *h, const char *path, dev_t dev)
 
 	if (fd >= 0) {
 		dtl_close(fd);
-		/* A read-only mount of old kernels claims nothing. */
-		if (!used_directly(dev, user, sizeof(user)))
-			return 0;
-		errno = EBUSY;
+		return 0;
 	}
 	if (errno != EBUSY)
 		return dtl_fail(h, -errno, NULL, "Could not open '%s': %s",
