@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the command 'dtrack backup' leaves: target, bitmap, words and status."""
 import json
+import mmap
 import os
 import shutil
 import signal
+import struct
 import subprocess
 
 import abi
 import dm
+from inflight import Journal, random_writer
 from kit import *
 
 TARGET = '/tmp/target'
@@ -120,6 +123,7 @@ def _mounted(mkfs, fsck, size, options=''):
          f'the incremental copied {answer["bytes-copied"]} of {size}')
     # its log is as a power cut leaves it
     run('mount', '-o', 'loop' + options, TARGET, '/tmp/copy')
+    run('diff', '-r', '/tmp/mnt', '/tmp/copy')
     run('umount', '/tmp/copy')
     run(*fsck, TARGET)
 
@@ -172,6 +176,30 @@ def backup_of_mounted_is_direct():
         os.fsync(fd)
         os.close(fd)
         _frozen_backup(t, sync, mode)
+
+
+@case(limit=180)
+def backup_followed_under_writers():
+    """This test will run incrementals by the command against writers, one of
+    them reclaimed by force, until all is quiet: the target is the device."""
+    rng = seed()
+    _fresh_target()
+    t = tracked(bitmaps={'b': 4 * K})
+    journals, stop = [Journal(), Journal()], mmap.mmap(-1, 1)
+    pids = [start(random_writer, t, j, rng.random(), stop) for j in journals]
+    backup(t, 'full', 'on-success')
+    for _ in range(3 if QEMU else 10):
+        sync, mode = rng.choice((('incremental', None), ('bitmap', 'always'),
+                                 ('bitmap', 'never')))
+        backup(t, sync, mode)
+    for j in journals:
+        wait_for(lambda j=j: len(j) > 10, 'writes')
+    stop[0] = 1
+    for pid in pids:
+        same(wait(pid), 0, 'a writer')
+    backup(t, 'incremental')
+    same(t.extents(), [], 'dirty when all is quiet')
+    true(_equal(t), 'target and device differ')
 
 
 # ---- Outcomes (SEMANTICS §5.2, §5.3) ----
@@ -429,6 +457,77 @@ def backup_killed_with_child():
     _kill_everywhere('bitmap', 'always', child=True)
 
 
+# ---- A target with a cache that a power cut empties ----
+
+LOG_FLUSH, LOG_FUA, LOG_DISCARD, LOG_MARK = 1, 2, 4, 8
+
+
+class Cached(dm.Dm):
+    """A device that logs what reaches it; surviving() is what it would have
+    after a power cut now."""
+
+    def __init__(self, size):
+        self.log = Loop(64 * M)
+        super().__init__(new_name('cached'), size, 'log-writes',
+                         f'{Loop(size).path} {self.log.path}')
+
+    def surviving(self):
+        """The log up to the last flush. What comes after one and before the
+        next is in the log only once that comes, or the table goes."""
+        self.suspend()
+        self.reload('error', '')
+        with open(self.log.path, 'rb') as log:
+            _, _, nr, block = struct.unpack('<QQQI', log.read(28))
+            image, pending = bytearray(self.size), []
+            at = block
+            for _ in range(nr):
+                log.seek(at)
+                sector, length, flags, extra = struct.unpack('<QQQQ',
+                                                             log.read(32))
+                at += block
+                if flags & LOG_FLUSH:
+                    for begin, data in pending:
+                        image[begin:begin + len(data)] = data
+                    pending = []
+                if flags & (LOG_DISCARD | LOG_MARK):
+                    at += extra if flags & LOG_MARK else 0
+                    continue
+                log.seek(at)
+                data = log.read(length * block)
+                at += length * block
+                if flags & LOG_FUA:
+                    image[sector * 512:sector * 512 + len(data)] = data
+                else:
+                    pending.append((sector * 512, data))
+        return image
+
+
+@case
+def backup_reported_is_on_the_target():
+    """This test will kill runs at the report and cut the target's power: what
+    is no longer dirty is on the target."""
+    modprobe('dm-log-writes')
+    for when, mode, expected in (('before', 'always', W),
+                                 ('after', 'always', set()),
+                                 ('after', 'conditional', W)):
+        t, target = tracked(), Cached(4 * M)
+        write_w(t)
+        names = _ioctls(t, 'bitmap', 'never')
+        at = next(i for i, n in enumerate(names, 1) if 'REPORT' in n)
+        env = dict(os.environ, LD_PRELOAD=PRELOAD, DTR_KILL_AT=str(at),
+                   DTR_KILL_WHEN=when)
+        killed = subprocess.run(
+            _words(t, 'bitmap', mode, target=target.path), env=env,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+        same(killed.returncode, -signal.SIGKILL, 'the run')
+        same(t.dirty(), expected, f'{when}, {mode}')
+        image = target.surviving()
+        for granule in W:
+            begin = granule * 64 * K
+            same(image[begin:begin + 64 * K],
+                 dm.read(t.path, begin, 64 * K), f'{when}: {granule}')
+
+
 # ---- What is refused ----
 
 def _refused(t, words, text, kind=None, status=1):
@@ -510,6 +609,42 @@ def backup_refuses_a_target_that_missed_something():
     t.ctl.remove(t.dev, 'b')
     t.ctl.add(t.dev, 'b', 64 * K)
     _refused(t, _words(t, 'incremental'), '')
+
+
+@case
+def backup_refuses_block_targets():
+    """This test will name block devices that are mounted, or part of another
+    device: opened exclusively, refused."""
+    modprobe('ext4')
+    _, t = _anchored()
+    mounted, held = Loop(8 * M), Loop(8 * M)
+    run('mkfs.ext4', '-q', mounted.path)
+    os.makedirs('/tmp/mnt', exist_ok=True)
+    run('mount', mounted.path, '/tmp/mnt')
+    dm.cleanup.callback(run, 'umount', '/tmp/mnt', status=None)
+    dm.Dm(new_name('holder'), 8 * M, 'linear', f'{held.path} 0')
+    for target in mounted.path, held.path, '/dev/null', '/tmp/mnt':
+        _refused(t, _words(t, 'full', 'on-success', target=target), target)
+    true(open(held.path, 'rb').read(8 * M) == bytes(8 * M),
+         'a refused target was written')
+
+
+@case
+def command_without_module():
+    """This test will unload the module: the command says what is missing."""
+    run('rmmod', 'dm_dirtytrack')
+    dm.cleanup.callback(run, 'insmod',
+                        f'{os.environ["DTR_MODDIR"]}/dm-dirtytrack.ko')
+    loop = Loop(4 * M)
+    for words in (['list'], ['create', 'none', loop.path],
+                  ['bitmap', 'show', 'none'],
+                  ['backup', 'none', '--target', TARGET]):
+        done = run('dtrack', *words, status=1)
+        true(done.stderr.startswith('dtrack: ') and
+             'dm-dirtytrack' in done.stderr and
+             len(done.stderr.splitlines()) == 1, f'{words}: {done.stderr!r}')
+    true(not os.path.exists(TARGET), 'a target was made')
+    true(not os.path.exists('/dev/mapper/none'), 'a device was made')
 
 
 @case
