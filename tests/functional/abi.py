@@ -26,8 +26,12 @@ EXTENTS_SUCCESSOR = 1
 BITS_BEGIN, BITS_COMMIT, BITS_MERGE = 1, 2, 4
 
 (VERSION, LIST, INFO, ADD, REMOVE, CLEAR, ENABLE, DISABLE, MERGE, FREEZE,
- ABDICATE, RECLAIM, REPORT, EXTENTS, BITS_GET, BITS_LOAD) = (
-     0xdb00 + i for i in range(16))
+ ABDICATE, RECLAIM, REPORT, EXTENTS, BITS_GET, BITS_LOAD, TRANSACTION) = (
+     0xdb00 + i for i in range(17))
+
+ACTIONS = {word: i for i, word in enumerate(
+    ('abort', 'add', 'remove', 'clear', 'enable', 'disable', 'merge', 'freeze',
+     'abdicate', 'reclaim'))}
 
 u32, u64 = ctypes.c_uint32, ctypes.c_uint64
 name_t = ctypes.c_char * NAME_LEN
@@ -53,6 +57,13 @@ class Info(ctypes.Structure):
 
 class Source(ctypes.Structure):
     _fields_ = [('dev', Dev), ('name', name_t)]
+
+
+class Action(ctypes.Structure):
+    _fields_ = [('type', u32), ('flags', u32), ('dev', Dev), ('name', name_t),
+                ('granularity', u64), ('run', u64), ('generation', u64),
+                ('sources', u64), ('nr', u32), ('mode', u32), ('set', u32),
+                ('reserved', u32), ('uuid', ctypes.c_uint8 * 16)]
 
 
 def _command(*fields):
@@ -89,11 +100,21 @@ STRUCTS = {
     **dict.fromkeys((BITS_GET, BITS_LOAD),
                     _command(*_on_bitmap, ('start', u64), ('length', u64),
                              ('buffer', u64), ('generation', u64))),
+    TRANSACTION: _command(('nr', u32), ('entry_size', u32), ('actions', u64),
+                          ('out_failed', u32), ('reserved', u32)),
 }
 
 
 def _bytes(name):
     return name if isinstance(name, bytes) else name.encode()
+
+
+def _sources(sources):
+    array = (Source * max(len(sources), 1))()
+    for entry, (dev, name) in zip(array, sources):
+        entry.dev.major, entry.dev.minor = dev
+        entry.name = _bytes(name)
+    return array
 
 
 class Control:
@@ -150,10 +171,7 @@ class Control:
 
     def merge(self, dev, name, sources):
         """sources: list of (dev, name)."""
-        array = (Source * max(len(sources), 1))()
-        for entry, (source, source_name) in zip(array, sources):
-            entry.dev.major, entry.dev.minor = source
-            entry.name = _bytes(source_name)
+        array = _sources(sources)
         self.call(MERGE, dev, name, nr=len(sources),
                   sources=ctypes.addressof(array))
 
@@ -189,6 +207,31 @@ class Control:
 
     def successor(self, dev, name):
         return self.extents(dev, name, EXTENTS_SUCCESSOR)
+
+    def transaction(self, *actions):
+        """actions: (word, dev, name[, fields]); fields: of Action, 'sources'
+        being a list of (dev, name). Returns the actions as the kernel leaves
+        them. An OSError has the index of the action to blame in 'failed'."""
+        array, keep = (Action * max(len(actions), 1))(), []
+        for entry, (word, dev, name, *more) in zip(array, actions):
+            entry.type = ACTIONS[word]
+            entry.dev.major, entry.dev.minor = dev
+            entry.name = _bytes(name)
+            for key, value in (more[0] if more else {}).items():
+                if key == 'sources':
+                    keep.append(_sources(value))
+                    entry.nr = len(value)
+                    value = ctypes.addressof(keep[-1])
+                setattr(entry, key, value)
+        arg = STRUCTS[TRANSACTION](
+            ctypes.sizeof(STRUCTS[TRANSACTION]), 0, len(actions),
+            ctypes.sizeof(Action), ctypes.addressof(array))
+        try:
+            fcntl.ioctl(self.fd, TRANSACTION, arg)
+        except OSError as e:
+            e.failed = arg.out_failed
+            raise
+        return array[:len(actions)]
 
     def bits(self, dev, name, start, length, nr_bytes):
         buf = ctypes.create_string_buffer(nr_bytes)

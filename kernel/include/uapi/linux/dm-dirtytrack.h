@@ -9,7 +9,7 @@
  * 'flags' must have known bits only, 'reserved' members must be zero.
  * Offsets and lengths are bytes of the device.  Nothing depends on the word
  * size: a 32-bit process uses the same structs.  Outputs are written only when
- * the command succeeds, but for EMSGSIZE.
+ * the command succeeds, but for EMSGSIZE and 'out_failed' of a transaction.
  *
  * A command that is refused changes nothing.  What the errors mean:
  *
@@ -32,6 +32,7 @@
  *	EUCLEAN		the bitmap is inconsistent
  *	EMSGSIZE	the array is too small; the count that is needed is
  *			returned
+ *	ECANCELED	a transaction's DTRACK_ACTION_ABORT
  *	EOVERFLOW	a limit: bitmaps, or memory by the module's parameter
  *	ENOMEM		no memory; nothing was changed
  *
@@ -51,6 +52,7 @@
 #define DTRACK_UUID_LEN		16
 #define DTRACK_COMM_LEN		16
 #define DTRACK_MAX_BITMAPS	256	/* of one device */
+#define DTRACK_MAX_ACTIONS	256	/* of one transaction */
 #define DTRACK_MAX_RANGES	65536	/* of one report or extents call */
 #define DTRACK_MAX_CHUNK	(1 << 20)	/* bytes of raw bits a call */
 #define DTRACK_MIN_GRANULARITY	512ULL
@@ -434,6 +436,103 @@ struct dtrack_ioc_bits {
 	__aligned_u64 generation;
 };
 
+/**
+ * enum dtrack_action_type - what an action of a transaction does.
+ * @DTRACK_ACTION_ABORT: fails with ECANCELED, so that the actions before it
+ *	are tried out and undone; uses no field, not even @dev
+ * @DTRACK_ACTION_ADD: as DTRACK_IOC_ADD; @flags, @granularity; out: @uuid
+ * @DTRACK_ACTION_REMOVE: as DTRACK_IOC_REMOVE.  The name is free after the
+ *	transaction, not within it (EEXIST), and later actions on it find it
+ *	busy (EBUSY)
+ * @DTRACK_ACTION_CLEAR: as DTRACK_IOC_CLEAR
+ * @DTRACK_ACTION_ENABLE: as DTRACK_IOC_ENABLE
+ * @DTRACK_ACTION_DISABLE: as DTRACK_IOC_DISABLE
+ * @DTRACK_ACTION_MERGE: as DTRACK_IOC_MERGE; @nr, @sources
+ * @DTRACK_ACTION_FREEZE: as DTRACK_IOC_FREEZE; @flags, @mode, @set; @run: in:
+ *	an id that the caller has drawn at random, EEXIST when a freeze has it,
+ *	or 0; out: the id; out: @generation
+ * @DTRACK_ACTION_ABDICATE: as DTRACK_IOC_ABDICATE; @run; out: @generation
+ * @DTRACK_ACTION_RECLAIM: as DTRACK_IOC_RECLAIM; @flags, @run; out:
+ *	@generation
+ */
+enum dtrack_action_type {
+	DTRACK_ACTION_ABORT = 0,
+	DTRACK_ACTION_ADD = 1,
+	DTRACK_ACTION_REMOVE = 2,
+	DTRACK_ACTION_CLEAR = 3,
+	DTRACK_ACTION_ENABLE = 4,
+	DTRACK_ACTION_DISABLE = 5,
+	DTRACK_ACTION_MERGE = 6,
+	DTRACK_ACTION_FREEZE = 7,
+	DTRACK_ACTION_ABDICATE = 8,
+	DTRACK_ACTION_RECLAIM = 9,
+};
+
+/**
+ * struct dtrack_action - one action of a transaction.
+ * @type: enum dtrack_action_type
+ * @flags: as in the command of that type
+ * @dev: the device
+ * @name: the bitmap
+ * @granularity: as in struct dtrack_ioc_add
+ * @run: as in struct dtrack_ioc_end; for a freeze see above
+ * @generation: in: 0; out: as in struct dtrack_ioc_freeze and _end
+ * @sources: as in struct dtrack_ioc_merge
+ * @nr: number of @sources
+ * @mode: as in struct dtrack_ioc_freeze
+ * @set: as in struct dtrack_ioc_freeze
+ * @reserved: must be 0
+ * @uuid: in: 0; out: the new bitmap's
+ *
+ * What @type does not name must be 0 (EINVAL).
+ */
+struct dtrack_action {
+	__u32 type;
+	__u32 flags;
+	struct dtrack_dev dev;
+	__u8 name[DTRACK_NAME_LEN];
+	__aligned_u64 granularity;
+	__aligned_u64 run;
+	__aligned_u64 generation;
+	__aligned_u64 sources;
+	__u32 nr;
+	__u32 mode;
+	__u32 set;
+	__u32 reserved;
+	__u8 uuid[DTRACK_UUID_LEN];
+};
+
+/**
+ * struct dtrack_ioc_transaction - many actions at one point in time, or none
+ * (DTRACK_IOC_TRANSACTION).
+ * @size: sizeof(struct dtrack_ioc_transaction)
+ * @flags: must be 0
+ * @nr: number of actions, 0..DTRACK_MAX_ACTIONS; 0: a successful no-op
+ * @entry_size: sizeof(struct dtrack_action) as the caller knows it; what the
+ *	module does not know of an entry must be 0 (E2BIG)
+ * @actions: array of entries of @entry_size bytes
+ * @out_failed: index of the action that failed, also on error; @nr when no
+ *	action is to blame
+ * @reserved: must be 0
+ *
+ * Actions are executed in order and later ones see what earlier ones did; the
+ * first that fails decides the error, and everything is as it was.  All devices
+ * begin a new epoch together and nothing else gets in between: what is written
+ * to a device before that point counts for every action on it, what comes
+ * later for none.  Over several devices the points lie within microseconds of
+ * each other while writes go on: a write that is in flight then is in the old
+ * and the new content of its device.
+ */
+struct dtrack_ioc_transaction {
+	__u32 size;
+	__u32 flags;
+	__u32 nr;
+	__u32 entry_size;
+	__aligned_u64 actions;
+	__u32 out_failed;
+	__u32 reserved;
+};
+
 #define DTRACK_IOC_TYPE		0xDB
 
 #define DTRACK_IOC_VERSION	_IO(DTRACK_IOC_TYPE, 0x00)
@@ -452,5 +551,6 @@ struct dtrack_ioc_bits {
 #define DTRACK_IOC_EXTENTS	_IO(DTRACK_IOC_TYPE, 0x0d)
 #define DTRACK_IOC_BITS_GET	_IO(DTRACK_IOC_TYPE, 0x0e)
 #define DTRACK_IOC_BITS_LOAD	_IO(DTRACK_IOC_TYPE, 0x0f)
+#define DTRACK_IOC_TRANSACTION	_IO(DTRACK_IOC_TYPE, 0x10)
 
 #endif
