@@ -3,14 +3,14 @@
  * control.c - /dev/dirtytrack.
  *
  * Owns the dispatch table, what every command has in common (sizes, flags,
- * permissions, copying) and what belongs to an open file: its freezes and the
- * content that it loads.  What a command means is lifecycle.c's and query.c's.
+ * permissions, copying) and the content that an open file loads.  What a
+ * command means is actions.c's, lifecycle.c's and query.c's.
  *
  * Contexts: process context; every entry is under memalloc_noio.  User memory
  * is touched only while no tracker is locked: a page fault may wait for the
  * very device that a resume wants to lock.
  *
- * Lock order: file->mutex -> tracker->mutex.
+ * Lock order: file->mutex -> tracker->mutex; file->leases has its own.
  */
 #include <linux/capability.h>
 #include <linux/fs.h>
@@ -22,34 +22,20 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
+#include "actions.h"
 #include "control.h"
 #include "lifecycle.h"
 
 /**
- * struct dtr_lease - a freeze that belongs to an open file.
- * @link: in the file's list
- * @t: its tracker, with a reference
- * @run: its id; it may have been ended by others since
- * @files: the owning process's table of open files, compared and never
- *	followed: a child that inherited the file does not keep the freeze
- */
-struct dtr_lease {
-	struct list_head link;
-	struct dtr_tracker *t;
-	u64 run;
-	fl_owner_t files;
-};
-
-/**
  * struct dtr_file - an open control file.
+ * @leases: its freezes; its address is their owner
  * @mutex: protects all below
- * @leases: struct dtr_lease
  * @staged: tracker of @staging with a reference, NULL when nothing is loading
  * @staging: what is loading
  */
 struct dtr_file {
+	struct dtr_leases leases;
 	struct mutex mutex;	/* protects the rest */
-	struct list_head leases;
 	struct dtr_tracker *staged;
 	struct dtr_staging staging;
 };
@@ -70,50 +56,9 @@ struct dtr_call {
 		struct dtrack_ioc_report report;
 		struct dtrack_ioc_extents extents;
 		struct dtrack_ioc_bits bits;
+		struct dtrack_ioc_transaction transaction;
 	} arg;
 };
-
-/* ---- Leases ---- */
-
-static void lease_free(struct dtr_lease *lease)
-{
-	dtr_tracker_put(lease->t);
-	kfree(lease);
-}
-
-/* The freeze @run has been ended by its owner's command. */
-static void lease_drop(struct dtr_file *file, u64 run)
-{
-	struct dtr_lease *lease;
-
-	mutex_lock(&file->mutex);
-	list_for_each_entry(lease, &file->leases, link) {
-		if (lease->run == run) {
-			list_del(&lease->link);
-			lease_free(lease);
-			break;
-		}
-	}
-	mutex_unlock(&file->mutex);
-}
-
-/* Reclaims what belongs to @files, or everything for NULL. */
-static void reclaim_leases(struct dtr_file *file, fl_owner_t files)
-{
-	unsigned int noio = memalloc_noio_save();
-	struct dtr_lease *lease, *next;
-
-	mutex_lock(&file->mutex);
-	list_for_each_entry_safe(lease, next, &file->leases, link) {
-		if (files && lease->files != files)
-			continue;
-		list_del(&lease->link);
-		dtr_named_reclaim_run(lease->t, lease->run);
-		lease_free(lease);
-	}
-	mutex_unlock(&file->mutex);
-	memalloc_noio_restore(noio);
-}
 
 /* ---- Staging ---- */
 
@@ -225,176 +170,214 @@ static int do_info(struct dtr_call *call)
 	return r;
 }
 
+/* ---- Commands that change a bitmap: transactions of one action ---- */
+
+/* Flags and device are at the same place in all of these structs. */
+static struct dtrack_action *one_action(const struct dtr_call *call, u32 type,
+					const u8 *name)
+{
+	const struct dtrack_ioc_bitmap *arg = &call->arg.bitmap;
+	struct dtrack_action *u = kzalloc(sizeof(*u), GFP_KERNEL);
+
+	BUILD_BUG_ON(offsetof(struct dtrack_ioc_add, dev) !=
+		     offsetof(struct dtrack_ioc_bitmap, dev));
+
+	if (!u)
+		return NULL;
+	u->type = type;
+	u->flags = arg->flags;
+	u->dev = arg->dev;
+	memcpy(u->name, name, sizeof(u->name));
+	return u;
+}
+
+static int run_action(struct dtr_call *call, struct dtrack_action *u)
+{
+	u32 failed;
+
+	return dtr_actions_run(&call->file->leases, u, 1, &failed);
+}
+
 static int do_add(struct dtr_call *call)
 {
 	struct dtrack_ioc_add *arg = &call->arg.add;
-	uuid_t uuid;
+	struct dtrack_action *u = one_action(call, DTRACK_ACTION_ADD,
+					     arg->name);
 	int r;
 
-	if (arg->flags & DTRACK_ADD_PERSISTENT)
-		return -EOPNOTSUPP;
-	r = dtr_named_add(call->t, arg->name, arg->granularity,
-			  arg->flags & DTRACK_ADD_DISABLED, &uuid);
+	if (!u)
+		return -ENOMEM;
+	u->granularity = arg->granularity;
+	r = run_action(call, u);
 	if (!r)
-		export_uuid(arg->out_uuid, &uuid);
+		memcpy(arg->out_uuid, u->uuid, sizeof(arg->out_uuid));
+	kfree(u);
+	return r;
+}
+
+static int do_simple(struct dtr_call *call, u32 type)
+{
+	struct dtrack_action *u = one_action(call, type,
+					     call->arg.bitmap.name);
+	int r = u ? run_action(call, u) : -ENOMEM;
+
+	kfree(u);
 	return r;
 }
 
 static int do_remove(struct dtr_call *call)
 {
-	return dtr_named_remove(call->t, call->arg.bitmap.name);
+	return do_simple(call, DTRACK_ACTION_REMOVE);
 }
 
 static int do_clear(struct dtr_call *call)
 {
-	return dtr_named_clear(call->t, call->arg.bitmap.name);
+	return do_simple(call, DTRACK_ACTION_CLEAR);
 }
 
 static int do_enable(struct dtr_call *call)
 {
-	return dtr_named_enable(call->t, call->arg.bitmap.name);
+	return do_simple(call, DTRACK_ACTION_ENABLE);
 }
 
 static int do_disable(struct dtr_call *call)
 {
-	return dtr_named_disable(call->t, call->arg.bitmap.name);
-}
-
-static bool name_terminated(const u8 *name)
-{
-	return memchr(name, 0, DTRACK_NAME_LEN);
-}
-
-/* Looks the devices of @from up; on error gives back what it got. */
-static int resolve_sources(const struct dtrack_source *from,
-			   struct dtr_source *to, u32 nr)
-{
-	int r = 0;
-	u32 i;
-
-	for (i = 0; !r && i < nr; i++) {
-		if (!name_terminated(from[i].name)) {
-			r = -EINVAL;
-			break;
-		}
-		to[i].name = from[i].name;
-		to[i].t = dtr_tracker_find(MKDEV(from[i].dev.major,
-						 from[i].dev.minor));
-		if (!to[i].t) {
-			r = -ENODEV;
-			break;
-		}
-	}
-	if (r)
-		while (i--)
-			dtr_tracker_put(to[i].t);
-	return r;
-}
-
-static int merge_sources(struct dtr_call *call,
-			 const struct dtrack_source *from)
-{
-	struct dtrack_ioc_merge *arg = &call->arg.merge;
-	struct dtr_source *to;
-	u32 i;
-	int r;
-
-	to = kvcalloc(max(arg->nr, 1U), sizeof(*to), GFP_KERNEL);
-	if (!to)
-		return -ENOMEM;
-	r = resolve_sources(from, to, arg->nr);
-	if (r)
-		goto out;
-	r = dtr_named_merge(call->t, arg->name, to, arg->nr);
-	for (i = 0; i < arg->nr; i++)
-		dtr_tracker_put(to[i].t);
-out:
-	kvfree(to);
-	return r;
+	return do_simple(call, DTRACK_ACTION_DISABLE);
 }
 
 static int do_merge(struct dtr_call *call)
 {
 	struct dtrack_ioc_merge *arg = &call->arg.merge;
-	struct dtrack_source *from = NULL;
+	struct dtrack_action *u;
 	int r;
 
-	if (arg->reserved || arg->nr > DTRACK_MAX_BITMAPS)
+	if (arg->reserved)
 		return -EINVAL;
-	if (arg->nr) {
-		from = vmemdup_user(u64_to_user_ptr(arg->sources),
-				    arg->nr * sizeof(*from));
-		if (IS_ERR(from))
-			return PTR_ERR(from);
-	}
-	r = merge_sources(call, from);
-	kvfree(from);
+	u = one_action(call, DTRACK_ACTION_MERGE, arg->name);
+	if (!u)
+		return -ENOMEM;
+	u->nr = arg->nr;
+	u->sources = arg->sources;
+	r = run_action(call, u);
+	kfree(u);
 	return r;
 }
 
 static int do_freeze(struct dtr_call *call)
 {
 	struct dtrack_ioc_freeze *arg = &call->arg.freeze;
-	bool owned = !(arg->flags & DTRACK_FREEZE_NO_OWNER);
-	struct dtr_lease *lease = NULL;
+	struct dtrack_action *u = one_action(call, DTRACK_ACTION_FREEZE,
+					     arg->name);
 	int r;
 
-	if (owned) {
-		lease = kzalloc(sizeof(*lease), GFP_KERNEL);
-		if (!lease)
-			return -ENOMEM;
-	}
-	r = dtr_named_freeze(call->t, arg->name, arg->mode, arg->set,
-			     owned ? call->file : NULL, &arg->out_run,
-			     &arg->out_generation);
-	if (r || !owned) {
-		kfree(lease);
-		return r;
-	}
-	lease->t = dtr_tracker_get(call->t);
-	lease->run = arg->out_run;
-	lease->files = current->files;
-	/* A close from here on may find it late, the last one finds it. */
-	mutex_lock(&call->file->mutex);
-	list_add_tail(&lease->link, &call->file->leases);
-	mutex_unlock(&call->file->mutex);
-	return 0;
+	if (!u)
+		return -ENOMEM;
+	u->mode = arg->mode;
+	u->set = arg->set;
+	r = run_action(call, u);
+	arg->out_run = u->run;
+	arg->out_generation = u->generation;
+	kfree(u);
+	return r;
+}
+
+static int do_end(struct dtr_call *call, u32 type)
+{
+	struct dtrack_ioc_end *arg = &call->arg.end;
+	struct dtrack_action *u = one_action(call, type, arg->name);
+	int r;
+
+	if (!u)
+		return -ENOMEM;
+	u->run = arg->run;
+	r = run_action(call, u);
+	arg->out_generation = u->generation;
+	kfree(u);
+	return r;
 }
 
 static int do_abdicate(struct dtr_call *call)
 {
-	struct dtrack_ioc_end *arg = &call->arg.end;
-	struct dtr_run run = { .owner = call->file, .run = arg->run };
-	int r;
-
-	if (arg->flags)
-		return -EINVAL;
-	r = dtr_named_abdicate(call->t, arg->name, &run, &arg->out_generation);
-	if (!r)
-		lease_drop(call->file, arg->run);
-	return r;
+	return do_end(call, DTRACK_ACTION_ABDICATE);
 }
 
 static int do_reclaim(struct dtr_call *call)
 {
-	struct dtrack_ioc_end *arg = &call->arg.end;
-	struct dtr_run run = {
-		.owner = call->file,
-		.run = arg->run,
-		.force = arg->flags & DTRACK_END_FORCE,
-	};
-	int r = dtr_named_reclaim(call->t, arg->name, &run,
-				  &arg->out_generation);
+	return do_end(call, DTRACK_ACTION_RECLAIM);
+}
 
+/* ---- Transactions ---- */
+
+/* The @i-th of the caller's actions. */
+static u8 __user *user_action(const struct dtrack_ioc_transaction *arg, u32 i)
+{
+	return (u8 __user *)u64_to_user_ptr(arg->actions) +
+	       (size_t)i * arg->entry_size;
+}
+
+/*
+ * Writes each back as it came, as execute() does with the struct: results that
+ * can't be told must not be made.
+ */
+static int read_actions(const struct dtrack_ioc_transaction *arg,
+			struct dtrack_action *actions)
+{
+	u32 i;
+	int r;
+
+	for (i = 0; i < arg->nr; i++) {
+		r = copy_struct_from_user(&actions[i], sizeof(actions[i]),
+					  user_action(arg, i), arg->entry_size);
+		if (r)
+			return r;
+		if (copy_to_user(user_action(arg, i), &actions[i],
+				 sizeof(actions[i])))
+			return -EFAULT;
+	}
+	return 0;
+}
+
+static int write_actions(const struct dtrack_ioc_transaction *arg,
+			 const struct dtrack_action *actions)
+{
+	u32 i;
+
+	for (i = 0; i < arg->nr; i++)
+		if (copy_to_user(user_action(arg, i), &actions[i],
+				 sizeof(actions[i])))
+			return -EFAULT;
+	return 0;
+}
+
+static int do_transaction(struct dtr_call *call)
+{
+	struct dtrack_ioc_transaction *arg = &call->arg.transaction;
+	struct dtrack_action *actions;
+	int r;
+
+	arg->out_failed = arg->nr;
+	if (arg->reserved || arg->nr > DTRACK_MAX_ACTIONS ||
+	    arg->entry_size < sizeof(*actions) || arg->entry_size > PAGE_SIZE)
+		return -EINVAL;
+	actions = kvcalloc(max(arg->nr, 1U), sizeof(*actions), GFP_KERNEL);
+	if (!actions)
+		return -ENOMEM;
+	r = read_actions(arg, actions);
 	if (!r)
-		lease_drop(call->file, arg->run);
+		r = dtr_actions_run(&call->file->leases, actions, arg->nr,
+				    &arg->out_failed);
+	if (!r)
+		r = write_actions(arg, actions);
+	kvfree(actions);
 	return r;
 }
+
+/* ---- Commands beside transactions ---- */
 
 static int do_report(struct dtr_call *call)
 {
 	struct dtrack_ioc_report *arg = &call->arg.report;
-	struct dtr_run run = { .owner = call->file, .run = arg->run };
+	struct dtr_run run = { .owner = &call->file->leases, .run = arg->run };
 	struct dtrack_range *ranges = NULL;
 	int r;
 
@@ -508,6 +491,11 @@ static int do_bits_load(struct dtr_call *call)
 
 /* ---- Dispatch ---- */
 
+static bool name_terminated(const u8 *name)
+{
+	return memchr(name, 0, DTRACK_NAME_LEN);
+}
+
 /**
  * struct dtr_command - a row of the dispatch table.
  * @size: of the struct as this module knows it
@@ -515,6 +503,7 @@ static int do_bits_load(struct dtr_call *call)
  * @dev: offset of its struct dtrack_dev; 0: it has none
  * @name: offset of its name; 0: it has none
  * @changes: needs CAP_SYS_ADMIN and a file open for writing
+ * @tells_failure: its struct is copied back on any error
  * @run: executes it; its struct is copied back on 0 and on -EMSGSIZE
  */
 struct dtr_command {
@@ -523,6 +512,7 @@ struct dtr_command {
 	size_t dev;
 	size_t name;
 	bool changes;
+	bool tells_failure;
 	int (*run)(struct dtr_call *call);
 };
 
@@ -569,6 +559,9 @@ static const struct dtr_command commands[] = {
 		BITMAP(dtrack_ioc_bits), .changes = true, .run = do_bits_load,
 		.flags = DTRACK_BITS_BEGIN | DTRACK_BITS_COMMIT |
 			 DTRACK_BITS_MERGE },
+	[_IOC_NR(DTRACK_IOC_TRANSACTION)] = {
+		.size = sizeof(struct dtrack_ioc_transaction), .changes = true,
+		.tells_failure = true, .run = do_transaction },
 };
 
 static int check_permission(const struct dtr_command *command,
@@ -623,7 +616,7 @@ static int execute(const struct dtr_command *command, struct dtr_call *call,
 	r = command->run(call);
 	if (call->t)
 		dtr_tracker_put(call->t);
-	if ((!r || r == -EMSGSIZE) &&
+	if ((!r || r == -EMSGSIZE || command->tells_failure) &&
 	    copy_to_user(uarg, &call->arg, command->size))
 		r = -EFAULT;
 	return r;
@@ -670,15 +663,23 @@ static int control_open(struct inode *inode, struct file *filp)
 	if (!file)
 		return -ENOMEM;
 	mutex_init(&file->mutex);
-	INIT_LIST_HEAD(&file->leases);
+	dtr_leases_init(&file->leases);
 	filp->private_data = file;
 	return 0;
+}
+
+static void reclaim(struct dtr_file *file, fl_owner_t files)
+{
+	unsigned int noio = memalloc_noio_save();
+
+	dtr_leases_reclaim(&file->leases, files);
+	memalloc_noio_restore(noio);
 }
 
 /* Each close of each process that has the file, its end included. */
 static int control_flush(struct file *filp, fl_owner_t files)
 {
-	reclaim_leases(filp->private_data, files);
+	reclaim(filp->private_data, files);
 	return 0;
 }
 
@@ -686,7 +687,7 @@ static int control_release(struct inode *inode, struct file *filp)
 {
 	struct dtr_file *file = filp->private_data;
 
-	reclaim_leases(file, NULL);
+	reclaim(file, NULL);
 	staging_drop(file);
 	kfree(file);
 	return 0;

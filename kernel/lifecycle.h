@@ -2,24 +2,39 @@
 /*
  * lifecycle.h - what users may do to a named bitmap, and read of it.
  *
- * The same functions serve the control device and dmsetup messages.  Each
- * takes the tracker's mutex for itself, is all or nothing and runs in process
- * context under memalloc_noio; errnos are those of the uapi header.  Names are
+ * The same functions serve the control device and dmsetup messages.  Changes
+ * are actions of transactions (transaction.h); what is not takes the tracker's
+ * mutex for itself and is all or nothing.  All run in process context under
+ * memalloc_noio; errnos are those of the uapi header.  Names are
  * NUL-terminated, 'owner' is the open file that asks or NULL.
  */
 #ifndef DTR_LIFECYCLE_H
 #define DTR_LIFECYCLE_H
 
-#include "tracker.h"
+#include "transaction.h"
 
 /**
- * struct dtr_source - a source of a merge.
- * @t: its tracker
- * @name: its name
+ * struct dtr_undo - what an action has changed, until it is certain.
+ * @fresh: for an add: the new bitmap or why there is none
+ * @n: the bitmap; NULL: nothing changed, or it is certain already
+ * @replaced: @n has another base now, @base is the one before
+ * @moved: its base now is the successor of @freeze, not a bitmap of its own
+ * @base: the base before
+ * @freeze: the freeze before; one that is not NULL was ended
+ * @generation: before
+ * @last_run: before
+ * @recording: before
  */
-struct dtr_source {
-	struct dtr_tracker *t;
-	const char *name;
+struct dtr_undo {
+	struct dtr_named *fresh;
+	struct dtr_named *n;
+	bool replaced;
+	bool moved;
+	struct dtr_bitmap base;
+	struct dtr_freeze *freeze;
+	u64 generation;
+	u64 last_run;
+	bool recording;
 };
 
 /**
@@ -46,20 +61,15 @@ struct dtr_run {
 	bool force;
 };
 
-int dtr_named_add(struct dtr_tracker *t, const char *name, u64 granularity,
-		  bool disabled, uuid_t *uuid);
-int dtr_named_remove(struct dtr_tracker *t, const char *name);
-int dtr_named_clear(struct dtr_tracker *t, const char *name);
-int dtr_named_enable(struct dtr_tracker *t, const char *name);
-int dtr_named_disable(struct dtr_tracker *t, const char *name);
-int dtr_named_merge(struct dtr_tracker *t, const char *name,
-		    const struct dtr_source *sources, unsigned int nr);
-int dtr_named_freeze(struct dtr_tracker *t, const char *name, u32 mode, u32 set,
-		     const void *owner, u64 *run, u64 *generation);
-int dtr_named_abdicate(struct dtr_tracker *t, const char *name,
-		       const struct dtr_run *run, u64 *generation);
-int dtr_named_reclaim(struct dtr_tracker *t, const char *name,
-		      const struct dtr_run *run, u64 *generation);
+/* actions, for transaction.c; every tracker that they name is locked */
+void dtr_action_prepare_locked(const struct dtr_action *a, struct dtr_undo *u);
+int dtr_action_apply_locked(struct dtr_action *a, struct dtr_undo *u,
+			    bool last);
+void dtr_action_undo_locked(const struct dtr_action *a, struct dtr_undo *u);
+void dtr_action_commit_locked(const struct dtr_action *a, struct dtr_undo *u);
+void dtr_action_finish_locked(struct dtr_undo *u);
+
+/* beside transactions */
 void dtr_named_reclaim_run(struct dtr_tracker *t, u64 run);
 int dtr_named_report(struct dtr_tracker *t, const char *name,
 		     const struct dtr_run *run,

@@ -101,6 +101,8 @@ void dtr_named_info_locked(struct dtr_tracker *t, struct dtr_named *n,
 		info->full_leaves += dtr_bitmap_nr_degraded(live);
 	if (n->recording)
 		info->flags |= DTRACK_BITMAP_RECORDING;
+	if (n->inconsistent)
+		info->flags |= DTRACK_BITMAP_INCONSISTENT;
 	if (dtr_tracker_readonly(t))
 		info->flags |= DTRACK_BITMAP_READONLY;
 	info->count = united_bytes(&n->base, f ? NULL : live);
@@ -170,7 +172,7 @@ static u32 fill_extents(const struct dtr_bitmap *bm,
 	return nr;
 }
 
-/* Finds @name and checks the generation that a reader relies on. */
+/* Finds @name, whose content must be one, of the generation relied on. */
 static struct dtr_named *find_generation(struct dtr_tracker *t,
 					 const char *name, u64 *generation)
 {
@@ -178,6 +180,8 @@ static struct dtr_named *find_generation(struct dtr_tracker *t,
 
 	if (!n)
 		return ERR_PTR(-ENOENT);
+	if (n->inconsistent)
+		return ERR_PTR(-EUCLEAN);
 	if (*generation && *generation != n->generation)
 		return ERR_PTR(-ESTALE);
 	*generation = n->generation;
@@ -215,7 +219,7 @@ static int extents_locked(struct dtr_tracker *t, struct dtrack_ioc_extents *arg,
  * @ranges: out
  * @room: entries of @ranges, > 0
  *
- * Return: 0, -ENOENT, -EINVAL, -ENODATA, -ESTALE, -ENODEV.
+ * Return: 0, -ENOENT, -EINVAL, -ENODATA, -ESTALE, -EUCLEAN, -ENODEV.
  */
 int dtr_named_extents(struct dtr_tracker *t, struct dtrack_ioc_extents *arg,
 		      struct dtrack_range *ranges, u32 room)
@@ -307,7 +311,7 @@ static int get_bits_locked(struct dtr_tracker *t, struct dtrack_ioc_bits *arg,
  *	the bytes that @buf got
  * @buf: out, DTRACK_MAX_CHUNK bytes
  *
- * Return: 0, -ENOENT, -EINVAL, -ESTALE, -ENODEV.
+ * Return: 0, -ENOENT, -EINVAL, -ESTALE, -EUCLEAN, -ENODEV.
  */
 int dtr_named_get_bits(struct dtr_tracker *t, struct dtrack_ioc_bits *arg,
 		       void *buf)

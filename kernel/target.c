@@ -294,9 +294,11 @@ static int target_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 
 static void target_dtr(struct dm_target *ti)
 {
+	struct dtr_target *dt = ti->private;
 	unsigned int noio = memalloc_noio_save();
 
-	target_free(ti, ti->private);
+	dtr_tracker_forget_table(dt->tracker, ti->table);
+	target_free(ti, dt);
 	memalloc_noio_restore(noio);
 }
 
@@ -305,7 +307,7 @@ static int target_preresume(struct dm_target *ti)
 	struct dtr_target *dt = ti->private;
 	unsigned int noio = memalloc_noio_save();
 
-	dtr_tracker_adopt(dt->tracker, &dt->plan);
+	dtr_tracker_adopt(dt->tracker, &dt->plan, ti->table);
 	memalloc_noio_restore(noio);
 	return 0;	/* whatever happens: else the device stays suspended */
 }
@@ -328,6 +330,8 @@ static void flag_letters(const struct dtrack_bitmap_info *info, char *letters)
 		*p++ = 'r';
 	if (info->flags & DTRACK_BITMAP_BUSY)
 		*p++ = 'b';
+	if (info->flags & DTRACK_BITMAP_INCONSISTENT)
+		*p++ = 'i';
 	if (info->full_leaves)
 		*p++ = 'f';
 	if (p == letters)
@@ -340,7 +344,7 @@ static void status_info(struct dtr_tracker *t, struct dtrack_bitmap_info *info,
 {
 	struct dtr_named *n;
 	unsigned int sz = 0;
-	char letters[4];
+	char letters[5];
 
 	if (dtr_tracker_lock_live(t))
 		return;
@@ -388,115 +392,90 @@ static void target_status(struct dm_target *ti, status_type_t type,
 
 /* ---- Messages ---- */
 
-static int message_add(struct dtr_tracker *t, unsigned int argc, char **argv)
+/* @argc words from the bitmap's name on; what they ask for goes into @a. */
+static int parse_add(struct dtr_action *a, unsigned int argc, char **argv)
 {
-	u64 granularity = 0;
-
-	if (argc == 2 && (kstrtou64(argv[1], 10, &granularity) || !granularity))
+	if (argc == 2 &&
+	    (kstrtou64(argv[1], 10, &a->granularity) || !a->granularity))
 		return -EINVAL;
-	return dtr_named_add(t, argv[0], granularity, false, NULL);
+	return 0;
 }
 
-static int message_remove(struct dtr_tracker *t, unsigned int argc, char **argv)
-{
-	return dtr_named_remove(t, argv[0]);
-}
-
-static int message_clear(struct dtr_tracker *t, unsigned int argc, char **argv)
-{
-	return dtr_named_clear(t, argv[0]);
-}
-
-static int message_enable(struct dtr_tracker *t, unsigned int argc, char **argv)
-{
-	return dtr_named_enable(t, argv[0]);
-}
-
-static int message_disable(struct dtr_tracker *t, unsigned int argc,
-			   char **argv)
-{
-	return dtr_named_disable(t, argv[0]);
-}
-
-static int message_merge(struct dtr_tracker *t, unsigned int argc, char **argv)
+static int parse_merge(struct dtr_action *a, unsigned int argc, char **argv)
 {
 	unsigned int i, nr = argc - 1;
 	struct dtr_source *sources;
-	int r;
 
 	sources = kcalloc(max(nr, 1U), sizeof(*sources), GFP_KERNEL);
 	if (!sources)
 		return -ENOMEM;
 	for (i = 0; i < nr; i++) {
-		sources[i].t = t;
+		sources[i].t = a->t;
 		sources[i].name = argv[i + 1];
 	}
-	r = dtr_named_merge(t, argv[0], sources, nr);
-	kfree(sources);
-	return r;
-}
-
-static int message_freeze(struct dtr_tracker *t, unsigned int argc, char **argv)
-{
-	u64 run, generation;
-
-	return dtr_named_freeze(t, argv[0], DTRACK_MODE_CONDITIONAL,
-				DTRACK_SET_BITMAP, NULL, &run, &generation);
-}
-
-static int message_abdicate(struct dtr_tracker *t, unsigned int argc,
-			    char **argv)
-{
-	struct dtr_run run = { };
-	u64 generation;
-
-	return dtr_named_abdicate(t, argv[0], &run, &generation);
-}
-
-static int message_reclaim(struct dtr_tracker *t, unsigned int argc,
-			   char **argv)
-{
-	struct dtr_run run = { };
-	u64 generation;
-
-	return dtr_named_reclaim(t, argv[0], &run, &generation);
+	a->sources = sources;
+	a->nr_sources = nr;
+	return 0;
 }
 
 /* Every message takes @min..@max arguments after its own name. */
 static const struct {
 	const char *name;
 	unsigned int min, max;
-	int (*run)(struct dtr_tracker *t, unsigned int argc, char **argv);
+	enum dtrack_action_type type;
+	int (*parse)(struct dtr_action *a, unsigned int argc, char **argv);
 } messages[] = {
-	{ "bitmap-add", 1, 2, message_add },
-	{ "bitmap-remove", 1, 1, message_remove },
-	{ "bitmap-clear", 1, 1, message_clear },
-	{ "bitmap-enable", 1, 1, message_enable },
-	{ "bitmap-disable", 1, 1, message_disable },
-	{ "bitmap-merge", 1, DTRACK_MAX_BITMAPS + 1, message_merge },
-	{ "bitmap-freeze", 1, 1, message_freeze },
-	{ "bitmap-abdicate", 1, 1, message_abdicate },
-	{ "bitmap-reclaim", 1, 1, message_reclaim },
+	{ "bitmap-add", 1, 2, DTRACK_ACTION_ADD, parse_add },
+	{ "bitmap-remove", 1, 1, DTRACK_ACTION_REMOVE },
+	{ "bitmap-clear", 1, 1, DTRACK_ACTION_CLEAR },
+	{ "bitmap-enable", 1, 1, DTRACK_ACTION_ENABLE },
+	{ "bitmap-disable", 1, 1, DTRACK_ACTION_DISABLE },
+	{ "bitmap-merge", 1, DTRACK_MAX_BITMAPS + 1, DTRACK_ACTION_MERGE,
+	  parse_merge },
+	/* without owner, in mode 'conditional' */
+	{ "bitmap-freeze", 1, 1, DTRACK_ACTION_FREEZE },
+	{ "bitmap-abdicate", 1, 1, DTRACK_ACTION_ABDICATE },
+	{ "bitmap-reclaim", 1, 1, DTRACK_ACTION_RECLAIM },
 };
+
+static int run_message(struct dtr_action *a, unsigned int i, unsigned int argc,
+		       char **argv)
+{
+	unsigned int failed;
+	int r = 0;
+
+	if (argc < messages[i].min || argc > messages[i].max)
+		return -EINVAL;
+	a->type = messages[i].type;
+	a->name = argv[0];
+	if (messages[i].parse)
+		r = messages[i].parse(a, argc, argv);
+	if (!r)
+		r = dtr_transact(a, 1, &failed);
+	kfree(a->sources);
+	return r;
+}
 
 static int target_message(struct dm_target *ti, unsigned int argc, char **argv,
 			  char *result, unsigned int maxlen)
 {
 	struct dtr_target *dt = ti->private;
 	unsigned int i, noio;
-	int r;
+	struct dtr_action *a;
+	int r = -EINVAL;
 
-	for (i = 0; i < ARRAY_SIZE(messages); i++) {
-		if (strcmp(argv[0], messages[i].name))
-			continue;
-		if (argc - 1 < messages[i].min || argc - 1 > messages[i].max)
-			return -EINVAL;
-		noio = memalloc_noio_save();
-		r = messages[i].run(dt->tracker, argc - 1, argv + 1);
-		memalloc_noio_restore(noio);
-		return r;
-	}
-	return -EINVAL;
+	noio = memalloc_noio_save();
+	a = kzalloc(sizeof(*a), GFP_KERNEL);
+	if (a)
+		a->t = dt->tracker;
+	else
+		r = -ENOMEM;
+	for (i = 0; a && i < ARRAY_SIZE(messages); i++)
+		if (!strcmp(argv[0], messages[i].name))
+			r = run_message(a, i, argc - 1, argv + 1);
+	kfree(a);
+	memalloc_noio_restore(noio);
+	return r;
 }
 
 static struct target_type dirtytrack_target = {

@@ -86,6 +86,20 @@ void dtr_named_destroy(struct dtr_named *n)
 	kfree(n);
 }
 
+/**
+ * dtr_freeze_free() - free what a busy bitmap has beside its frozen content.
+ * @f: freeze that no bitmap is in any more
+ *
+ * Context: process; may sleep.
+ */
+void dtr_freeze_free(struct dtr_freeze *f)
+{
+	dtr_bitmap_exit(&f->succ);
+	dtr_bitmap_exit(&f->todo);
+	put_pid(f->pid);
+	kfree(f);
+}
+
 static struct dtr_named *find_named(struct list_head *list, const char *name)
 {
 	struct dtr_named *n;
@@ -182,39 +196,32 @@ int dtr_tracker_check_limits_locked(struct dtr_tracker *t, u64 size,
 
 /* ---- Epochs ---- */
 
-/* The finest granularity of what will record, or -1 if nothing does. */
-static int live_shift(struct dtr_tracker *t, const struct dtr_named *with,
-		      const struct dtr_named *without)
+/* The finest granularity of what records and of @shift, -1: of nothing. */
+static int live_shift(struct dtr_tracker *t, int shift)
 {
-	int shift = with ? (int)with->base.shift : -1;
 	struct dtr_named *n;
 
-	list_for_each_entry(n, &t->bitmaps, link) {
-		if (!n->recording || n == without)
-			continue;
-		if (shift < 0 || n->base.shift < shift)
+	list_for_each_entry(n, &t->bitmaps, link)
+		if (n->recording && (shift < 0 || n->base.shift < shift))
 			shift = n->base.shift;
-	}
 	return shift;
 }
 
 /**
  * dtr_tracker_prepare_locked() - the epoch that a rotation will publish.
  * @t: tracker
- * @with: bitmap that will record though it does not yet; or NULL
- * @without: bitmap that will not record any more; or NULL
+ * @shift: log2 of the finest granularity that is going to record beside what
+ *	does already, or -1
  *
  * Context: process; caller holds the tracker's mutex; may sleep.
- * Return: the epoch, for dtr_tracker_rotate_locked() or dtr_epoch_destroy();
- * ERR_PTR(-ENOMEM) or ERR_PTR(-EOVERFLOW).
+ * Return: the epoch, for dtr_tracker_rotate_locked(),
+ * dtr_tracker_publish_locked() or dtr_epoch_destroy(); ERR_PTR(-ENOMEM) or
+ * ERR_PTR(-EOVERFLOW).
  */
-struct dtr_epoch *dtr_tracker_prepare_locked(struct dtr_tracker *t,
-					     const struct dtr_named *with,
-					     const struct dtr_named *without)
+struct dtr_epoch *dtr_tracker_prepare_locked(struct dtr_tracker *t, int shift)
 {
 	lockdep_assert_held(&t->mutex);
-	return dtr_epoch_create(t->size, live_shift(t, with, without),
-				&t->pool);
+	return dtr_epoch_create(t->size, live_shift(t, shift), &t->pool);
 }
 
 static struct dtr_epoch *current_epoch(struct dtr_tracker *t)
@@ -252,6 +259,39 @@ static void retire(struct dtr_tracker *t, struct dtr_epoch *old)
 }
 
 /**
+ * dtr_tracker_publish_locked() - begin a new epoch.
+ * @t: tracker
+ * @next: from dtr_tracker_prepare_locked(), owned by the tracker from here on
+ *
+ * Context: process; caller holds the tracker's mutex.
+ * Return: the epoch before, for dtr_tracker_fold_locked() after
+ * dtr_tracker_sync().
+ */
+struct dtr_epoch *dtr_tracker_publish_locked(struct dtr_tracker *t,
+					     struct dtr_epoch *next)
+{
+	struct dtr_epoch *old = current_epoch(t);
+
+	/* Publishes an initialised map; pairs with dtr_write_begin(). */
+	rcu_assign_pointer(t->clock.epoch, next);
+	return old;
+}
+
+/**
+ * dtr_tracker_fold_locked() - fold an epoch that nobody marks any more.
+ * @t: tracker
+ * @old: from dtr_tracker_publish_locked(), a grace period ago
+ *
+ * Context: process; caller holds the tracker's mutex; may sleep.
+ */
+void dtr_tracker_fold_locked(struct dtr_tracker *t, struct dtr_epoch *old)
+{
+	fold(t, &old->map);
+	WRITE_ONCE(t->clock.overflow, false);
+	retire(t, old);
+}
+
+/**
  * dtr_tracker_rotate_locked() - begin a new epoch, fold the old one.
  * @t: tracker
  * @next: from dtr_tracker_prepare_locked(), owned by the tracker from here on
@@ -265,14 +305,31 @@ static void retire(struct dtr_tracker *t, struct dtr_epoch *old)
  */
 void dtr_tracker_rotate_locked(struct dtr_tracker *t, struct dtr_epoch *next)
 {
-	struct dtr_epoch *old = current_epoch(t);
+	struct dtr_epoch *old = dtr_tracker_publish_locked(t, next);
 
-	/* Publishes an initialised map; pairs with dtr_write_begin(). */
-	rcu_assign_pointer(t->clock.epoch, next);
-	synchronize_rcu_expedited();
-	fold(t, &old->map);
-	WRITE_ONCE(t->clock.overflow, false);
-	retire(t, old);
+	dtr_tracker_sync();
+	dtr_tracker_fold_locked(t, old);
+}
+
+/**
+ * dtr_tracker_trim_locked() - a coarser live map, if one will do.
+ * @t: tracker
+ *
+ * Without memory the one there is goes on.
+ *
+ * Context: process; caller holds the tracker's mutex; sleeps.
+ */
+void dtr_tracker_trim_locked(struct dtr_tracker *t)
+{
+	const struct dtr_bitmap *map = &current_epoch(t)->map;
+	int shift = live_shift(t, -1);
+	struct dtr_epoch *next;
+
+	if (!map->nr_bits || (int)map->shift == shift)
+		return;
+	next = dtr_tracker_prepare_locked(t, -1);
+	if (!IS_ERR(next))
+		dtr_tracker_rotate_locked(t, next);
 }
 
 /**
@@ -291,7 +348,7 @@ void dtr_tracker_settle_locked(struct dtr_tracker *t)
 	lockdep_assert_held(&t->mutex);
 	if (likely(!READ_ONCE(t->clock.overflow)))
 		return;
-	next = dtr_tracker_prepare_locked(t, NULL, NULL);
+	next = dtr_tracker_prepare_locked(t, -1);
 	if (IS_ERR(next))
 		fold(t, &current_epoch(t)->map);
 	else
@@ -345,6 +402,49 @@ static void reap_epochs(struct work_struct *work)
 	mutex_unlock(&t->mutex);
 }
 
+/* ---- Events ---- */
+
+static void raise_event(struct work_struct *work)
+{
+	struct dtr_tracker *t = container_of(work, struct dtr_tracker, event);
+
+	mutex_lock(&t->mutex);
+	if (t->event_due && t->table)
+		dm_table_event(t->table);
+	t->event_due = false;
+	mutex_unlock(&t->mutex);
+}
+
+/**
+ * dtr_tracker_event_locked() - wake those who wait for an event of the device.
+ * @t: tracker
+ *
+ * A worker raises it, after the mutex: one, however many the caller asks for.
+ *
+ * Context: caller holds the tracker's mutex.
+ */
+void dtr_tracker_event_locked(struct dtr_tracker *t)
+{
+	lockdep_assert_held(&t->mutex);
+	t->event_due = true;
+	schedule_work(&t->event);
+}
+
+/**
+ * dtr_tracker_forget_table() - a table is being destroyed.
+ * @t: its tracker
+ * @table: it
+ *
+ * Context: process; may sleep.
+ */
+void dtr_tracker_forget_table(struct dtr_tracker *t, struct dm_table *table)
+{
+	mutex_lock(&t->mutex);
+	if (t->table == table)
+		t->table = NULL;
+	mutex_unlock(&t->mutex);
+}
+
 /* ---- Registry ---- */
 
 static struct dtr_tracker *tracker_create(struct mapped_device *md)
@@ -365,6 +465,7 @@ static struct dtr_tracker *tracker_create(struct mapped_device *md)
 	INIT_LIST_HEAD(&t->clock.retired);
 	t->clock.reap = &t->reap;
 	INIT_WORK(&t->reap, reap_epochs);
+	INIT_WORK(&t->event, raise_event);
 	kref_init(&t->ref);
 	t->md = md;
 	t->devt = disk_devt(dm_disk(md));
@@ -401,17 +502,6 @@ void dtr_tracker_put(struct dtr_tracker *t)
 	kref_put(&t->ref, tracker_release);
 }
 
-static void drop_freeze(struct dtr_named *n)
-{
-	if (!n->freeze)
-		return;
-	dtr_bitmap_exit(&n->freeze->succ);
-	if (dtr_freeze_keeps_todo(n->freeze))
-		dtr_bitmap_exit(&n->freeze->todo);
-	put_pid(n->freeze->pid);
-	kfree(n->freeze);
-}
-
 /* The last target is gone, so no write is in flight: frees all but @t. */
 static void tracker_retire(struct dtr_tracker *t)
 {
@@ -422,13 +512,15 @@ static void tracker_retire(struct dtr_tracker *t)
 	t->gone = true;
 	list_for_each_entry_safe(n, next, &t->bitmaps, link) {
 		list_del(&n->link);
-		drop_freeze(n);
+		if (n->freeze)
+			dtr_freeze_free(n->freeze);
 		dtr_named_destroy(n);
 	}
 	t->nr_bitmaps = 0;
 	mutex_unlock(&t->mutex);
 
 	cancel_work_sync(&t->reap);
+	cancel_work_sync(&t->event);
 	list_for_each_entry_safe(epoch, next_epoch, &t->clock.retired, link) {
 		WARN_ON_ONCE(!dtr_epoch_idle(epoch));
 		list_del(&epoch->link);
@@ -714,7 +806,7 @@ static struct dtr_epoch *adopted_epoch(struct dtr_tracker *t,
 				       const struct list_head *new)
 {
 	struct dtr_epoch *epoch = plan->epoch;
-	int shift = live_shift(t, NULL, NULL);
+	int shift = live_shift(t, -1);
 	struct dtr_named *n;
 
 	list_for_each_entry(n, new, link)
@@ -752,19 +844,22 @@ static void adopt_geometry(struct dtr_tracker *t, const struct dtr_plan *plan)
  * dtr_tracker_adopt() - a table is resumed: make the tracker as its line says.
  * @t: tracker
  * @plan: prepared; adopted only once, however often the table is resumed
+ * @table: the table, for events
  *
  * Never fails: without memory for a larger live map everything counts as
  * dirty until there is some.
  *
  * Context: process, under memalloc_noio; no I/O is in flight on the device.
  */
-void dtr_tracker_adopt(struct dtr_tracker *t, struct dtr_plan *plan)
+void dtr_tracker_adopt(struct dtr_tracker *t, struct dtr_plan *plan,
+		       struct dm_table *table)
 {
 	struct dtr_epoch *next;
 	struct dtr_named *n;
 	LIST_HEAD(new);
 
 	mutex_lock(&t->mutex);
+	t->table = table;
 	if (plan->done)
 		goto out;
 	plan->done = true;

@@ -7,8 +7,9 @@
  * registry drops it with the last target of the device; open files that still
  * have a reference then find it 'gone'.
  *
- * Lock order: registry_mutex -> tracker->mutex (of two trackers: the lower id
- * first) -> leaf pool's lock.  No user memory is touched and no device is
+ * Lock order: registry_mutex -> tracker->mutex -> leaf pool's lock.  Who locks
+ * more than one tracker holds transaction.c's mutex first, and takes the lower
+ * id first.  No user memory is touched and no device is
  * waited for under any of them.  They are taken under memalloc_noio_save(),
  * for the device may be suspended and memory be waiting for it.
  */
@@ -27,6 +28,7 @@
 #include "leaf.h"
 #include <linux/dm-dirtytrack.h>
 
+struct dm_table;
 struct mapped_device;
 
 /**
@@ -64,6 +66,9 @@ struct dtr_freeze {
  * @generation: see struct dtrack_bitmap_info
  * @last_run: see struct dtrack_bitmap_info
  * @recording: whether the live map belongs to the content
+ * @inconsistent: the content is not to be trusted; reserved for persistent
+ *	bitmaps, never set yet
+ * @leaving: a transaction that is not certain yet removes it
  * @base: content = base, united with the live map if @recording; the frozen
  *	content while busy
  * @freeze: NULL when idle
@@ -77,6 +82,8 @@ struct dtr_named {
 	u64 generation;
 	u64 last_run;
 	bool recording;
+	bool inconsistent;
+	bool leaving;
 	struct dtr_bitmap base;
 	struct dtr_freeze *freeze;
 };
@@ -92,9 +99,14 @@ struct dtr_named {
  * @link: in the registry; protected by registry_mutex
  * @nr_targets: live and inactive; protected by registry_mutex
  * @reap: frees retired epochs
+ * @event: raises a dm event
  * @mutex: protects all below, and the fields that say so in @clock
+ * @table: of the live target, NULL when there is none
+ * @event_due: @event has one to raise
  * @live: a table was resumed: visible to the control device
  * @gone: the last target went away
+ * @at_point: the live map has nothing that the transaction which holds @mutex
+ *	is to see
  * @size: bytes of the device
  * @lower: the device below
  * @lower_start: where we begin on it, bytes
@@ -111,10 +123,14 @@ struct dtr_tracker {
 	struct list_head link;
 	unsigned int nr_targets;
 	struct work_struct reap;
+	struct work_struct event;
 
 	struct mutex mutex;	/* protects the rest */
+	struct dm_table *table;
+	bool event_due;
 	bool live;
 	bool gone;
+	bool at_point;
 	u64 size;
 	dev_t lower;
 	u64 lower_start;
@@ -160,25 +176,31 @@ int dtr_plan_add_bitmap(struct dtr_plan *plan, struct dtr_tracker *t,
 			char **error);
 int dtr_plan_prepare(struct dtr_plan *plan, struct dtr_tracker *t,
 		     char **error);
-void dtr_tracker_adopt(struct dtr_tracker *t, struct dtr_plan *plan);
+void dtr_tracker_adopt(struct dtr_tracker *t, struct dtr_plan *plan,
+		       struct dm_table *table);
+void dtr_tracker_forget_table(struct dtr_tracker *t, struct dm_table *table);
 
-/* bitmaps and epochs, for lifecycle.c; caller holds the tracker's mutex */
+/* bitmaps and epochs; caller holds the tracker's mutex */
 struct dtr_named *dtr_named_create(struct dtr_tracker *t, u64 size,
 				   const char *name, unsigned int shift);
 void dtr_named_destroy(struct dtr_named *n);
+void dtr_freeze_free(struct dtr_freeze *f);
 struct dtr_named *dtr_named_find_locked(struct dtr_tracker *t,
 					const char *name);
 struct dtr_bitmap *dtr_named_recorder(struct dtr_named *n);
 int dtr_tracker_check_limits_locked(struct dtr_tracker *t, u64 size,
 				    const struct list_head *more);
-struct dtr_epoch *dtr_tracker_prepare_locked(struct dtr_tracker *t,
-					     const struct dtr_named *with,
-					     const struct dtr_named *without);
+struct dtr_epoch *dtr_tracker_prepare_locked(struct dtr_tracker *t, int shift);
+struct dtr_epoch *dtr_tracker_publish_locked(struct dtr_tracker *t,
+					     struct dtr_epoch *next);
+void dtr_tracker_fold_locked(struct dtr_tracker *t, struct dtr_epoch *old);
 void dtr_tracker_rotate_locked(struct dtr_tracker *t, struct dtr_epoch *next);
+void dtr_tracker_trim_locked(struct dtr_tracker *t);
 void dtr_tracker_settle_locked(struct dtr_tracker *t);
 const struct dtr_bitmap *dtr_tracker_live_locked(struct dtr_tracker *t,
 						 const struct dtr_named *n);
 void dtr_tracker_sync(void);
+void dtr_tracker_event_locked(struct dtr_tracker *t);
 
 static inline bool dtr_freeze_keeps_todo(const struct dtr_freeze *f)
 {

@@ -39,6 +39,7 @@ union arg {
 	struct dtrack_ioc_report report;
 	struct dtrack_ioc_extents extents;
 	struct dtrack_ioc_bits bits;
+	struct dtrack_ioc_transaction transaction;
 	char bytes[2 * PAGE];
 };
 
@@ -74,12 +75,19 @@ static const struct command {
 	BITMAP(EXTENTS, extents, OF(extents, reserved), OF(extents, ranges), 1, 0),
 	BITMAP(BITS_GET, bits, NONE, OF(bits, buffer), 0, 0),
 	BITMAP(BITS_LOAD, bits, NONE, OF(bits, buffer), 7, 1),
+	COMMAND(TRANSACTION, transaction, NONE, NONE, OF(transaction, reserved),
+		OF(transaction, actions), 0, 1),
 };
 
 static int ctl, surprises;
 static struct dtrack_dev device, stranger;
 static union arg arg;
 static struct dtrack_range ranges[4];
+/* As long as an entry may be. */
+static union {
+	struct dtrack_action action;
+	char bytes[PAGE];
+} entry;
 
 static void *at(size_t offset)
 {
@@ -126,6 +134,15 @@ static void prepare(const struct command *c)
 		break;
 	case DTRACK_IOC_BITS_LOAD:
 		arg.bits.flags = DTRACK_BITS_BEGIN;
+		break;
+	case DTRACK_IOC_TRANSACTION:
+		memset(&entry, 0, sizeof(entry));
+		entry.action.type = DTRACK_ACTION_CLEAR;
+		entry.action.dev = device;
+		strcpy((char *)entry.action.name, "f");
+		arg.transaction.nr = 1;
+		arg.transaction.entry_size = sizeof(entry.action);
+		arg.transaction.actions = (uintptr_t)&entry;
 		break;
 	}
 }
@@ -438,6 +455,115 @@ static void sweep_bits(void)
 	expect(load, EINVAL, "merge without commit");
 }
 
+/* A transaction of the one action in @entry. */
+static void expect_action(const struct command *c, int expected,
+			  const char *what)
+{
+	expect(c, expected, what);
+	if (arg.transaction.out_failed == 0)
+		return;
+	printf("%s, %s: action %u is to blame, expected 0\n", c->name, what,
+	       arg.transaction.out_failed);
+	surprises++;
+}
+
+/* What an action of @type does not use must be zero, what it does be known. */
+static void sweep_action(const struct command *c, __u32 type)
+{
+	const int add = type == DTRACK_ACTION_ADD;
+	const int merge = type == DTRACK_ACTION_MERGE;
+	const int freeze = type == DTRACK_ACTION_FREEZE;
+	const int run = freeze || type == DTRACK_ACTION_ABDICATE ||
+			type == DTRACK_ACTION_RECLAIM;
+	const __u32 flags = add ? 3 : freeze || type == DTRACK_ACTION_RECLAIM;
+	unsigned int i;
+
+#define BAD(member, value, what) do {					\
+	prepare(c);							\
+	entry.action.type = type;					\
+	entry.action.member = (value);					\
+	expect_action(c, EINVAL, what " of an action");			\
+} while (0)
+	for (i = 0; i < 32; i++)
+		if (!(flags & 1u << i))
+			BAD(flags, 1u << i, "unknown flag");
+	BAD(reserved, 1, "reserved");
+	BAD(generation, 1, "generation");
+	BAD(uuid[15], 1, "uuid");
+	if (add)
+		BAD(granularity, 511, "granularity");
+	else
+		BAD(granularity, 65536, "unused granularity");
+	if (!run)
+		BAD(run, 1, "unused run");
+	BAD(mode, freeze ? DTRACK_MODE_ALWAYS + 1 : 1, "mode");
+	BAD(set, freeze ? DTRACK_SET_ALL + 1 : 1, "set");
+	BAD(nr, merge ? DTRACK_MAX_BITMAPS + 1 : 1, "number of sources");
+	if (!merge)
+		BAD(sources, 8, "unused sources");
+	prepare(c);
+	entry.action.type = type;
+	memset(entry.action.name, 'f', sizeof(entry.action.name));
+	expect_action(c, EINVAL, "name without end");
+	prepare(c);
+	entry.action.type = type;
+	entry.action.dev = stranger;
+	expect_action(c, type == DTRACK_ACTION_ABORT ? EINVAL : ENODEV,
+		      "no such device");
+}
+
+static void sweep_actions(void)
+{
+	const struct command *c = find(DTRACK_IOC_TRANSACTION);
+	__u32 type;
+	size_t i;
+
+	for (type = DTRACK_ACTION_ABORT; type <= DTRACK_ACTION_RECLAIM; type++)
+		sweep_action(c, type);
+	for (; type < 64; type++) {
+		prepare(c);
+		entry.action.type = type;
+		expect_action(c, EINVAL, "unknown type");
+	}
+	prepare(c);
+	entry.action.type = ~0u;
+	expect_action(c, EINVAL, "4 Gi types");
+	for (i = sizeof(entry.action); i <= PAGE; i += 97) {
+		prepare(c);
+		arg.transaction.entry_size = (__u32)i;
+		expect_action(c, EBUSY, "long entry, zero");
+		if (i == sizeof(entry.action))
+			continue;
+		prepare(c);
+		arg.transaction.entry_size = (__u32)i;
+		entry.bytes[i - 1] = 1;
+		expect(c, E2BIG, "long entry, not zero");
+	}
+	for (i = 0; i < 4; i++) {
+		static const __u32 sizes[] = {
+			0, sizeof(struct dtrack_action) - 1, PAGE + 1, ~0u };
+
+		prepare(c);
+		arg.transaction.entry_size = sizes[i];
+		expect(c, EINVAL, "entry size");
+	}
+	prepare(c);
+	arg.transaction.nr = DTRACK_MAX_ACTIONS + 1;
+	expect(c, EINVAL, "too many actions");
+	arg.transaction.nr = ~0u;
+	expect(c, EINVAL, "4 Gi actions");
+	prepare(c);
+	entry.action.type = DTRACK_ACTION_MERGE;
+	entry.action.nr = 1;
+	entry.action.sources = 8;
+	expect_action(c, EFAULT, "sources at a bad address");
+	prepare(c);
+	entry.action.type = DTRACK_ACTION_ABORT;
+	memset(&entry.action.dev, 0, sizeof(entry.action.dev));
+	memset(entry.action.name, 0, sizeof(entry.action.name));
+	expect_action(c, ECANCELED, "abort");
+}
+
 static void sweep_commands(void)
 {
 	unsigned int nr;
@@ -447,7 +573,7 @@ static void sweep_commands(void)
 		struct command c = { .name = "unknown number" };
 
 		c.cmd = _IO(DTRACK_IOC_TYPE, nr);
-		if (nr > _IOC_NR(DTRACK_IOC_BITS_LOAD))
+		if (nr > _IOC_NR(DTRACK_IOC_TRANSACTION))
 			expect(&c, ENOTTY, "number");
 		c.cmd = _IO(DTRACK_IOC_TYPE + 1, nr);
 		expect(&c, ENOTTY, "type");
@@ -499,6 +625,7 @@ int main(int argc, char **argv)
 	}
 	sweep_numbers();
 	sweep_bits();
+	sweep_actions();
 	sweep_commands();
 	return surprises ? 1 : 0;
 }

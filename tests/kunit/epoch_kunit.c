@@ -62,7 +62,7 @@ static void write_is_folded_to_each_granularity(struct kunit *test)
 		DTK_EXPECT_DIRTY(dev, names[i], dirty[i]);
 	/* The same when nothing is left in the live map. */
 	for (i = 0; i < ARRAY_SIZE(names); i++)
-		KUNIT_EXPECT_EQ(test, 0, dtr_named_disable(dev->t, names[i]));
+		KUNIT_EXPECT_EQ(test, 0, dtk_named_disable(dev->t, names[i]));
 	KUNIT_EXPECT_EQ(test, 0, dtk_epoch(dev)->map.nr_bits);
 	for (i = 0; i < ARRAY_SIZE(names); i++)
 		DTK_EXPECT_DIRTY(dev, names[i], dirty[i]);
@@ -79,20 +79,20 @@ static void live_map_is_as_fine_as_the_finest_that_records(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 16, dtk_epoch(dev)->map.shift);
 	dtk_add(dev, "4k", 4 * KIB);
 	KUNIT_EXPECT_EQ(test, 12, dtk_epoch(dev)->map.shift);
-	KUNIT_EXPECT_EQ(test, 0, dtr_named_disable(dev->t, "4k"));
+	KUNIT_EXPECT_EQ(test, 0, dtk_named_disable(dev->t, "4k"));
 	KUNIT_EXPECT_EQ(test, 16, dtk_epoch(dev)->map.shift);
-	KUNIT_EXPECT_EQ(test, 0, dtr_named_enable(dev->t, "4k"));
+	KUNIT_EXPECT_EQ(test, 0, dtk_named_enable(dev->t, "4k"));
 	KUNIT_EXPECT_EQ(test, 12, dtk_epoch(dev)->map.shift);
 	/* One that is frozen goes on recording, in its successor. */
 	dtk_freeze(dev, "4k", CONDITIONAL, SET_BITMAP, NULL);
-	KUNIT_EXPECT_EQ(test, 0, dtr_named_clear(dev->t, "64k"));
+	KUNIT_EXPECT_EQ(test, 0, dtk_named_clear(dev->t, "64k"));
 	KUNIT_EXPECT_EQ(test, 12, dtk_epoch(dev)->map.shift);
 	KUNIT_EXPECT_EQ(test, 0, dtk_reclaim(dev, "4k", 0));
-	KUNIT_EXPECT_EQ(test, 0, dtr_named_remove(dev->t, "4k"));
+	KUNIT_EXPECT_EQ(test, 0, dtk_named_remove(dev->t, "4k"));
 	KUNIT_EXPECT_EQ(test, 16, dtk_epoch(dev)->map.shift);
-	KUNIT_EXPECT_EQ(test, 0, dtr_named_remove(dev->t, "64k"));
+	KUNIT_EXPECT_EQ(test, 0, dtk_named_remove(dev->t, "64k"));
 	KUNIT_EXPECT_EQ(test, 20, dtk_epoch(dev)->map.shift);
-	KUNIT_EXPECT_EQ(test, 0, dtr_named_remove(dev->t, "1m"));
+	KUNIT_EXPECT_EQ(test, 0, dtk_named_remove(dev->t, "1m"));
 	KUNIT_EXPECT_EQ(test, 0, dtk_epoch(dev)->map.nr_bits);
 }
 
@@ -102,10 +102,10 @@ static void disabled_bitmap_does_not_record(struct kunit *test)
 	struct dtk_dev *dev = dtk_dev_create_with(test, DTK_SIZE, "b");
 
 	dtk_add(dev, "other", DTK_GRANULE);
-	KUNIT_EXPECT_EQ(test, 0, dtr_named_disable(dev->t, "b"));
+	KUNIT_EXPECT_EQ(test, 0, dtk_named_disable(dev->t, "b"));
 	dtk_write(dev, 0, 64 * KIB);
 	DTK_EXPECT_DIRTY(dev, "b", "");
-	KUNIT_EXPECT_EQ(test, 0, dtr_named_enable(dev->t, "b"));
+	KUNIT_EXPECT_EQ(test, 0, dtk_named_enable(dev->t, "b"));
 	dtk_write(dev, 64 * KIB, 64 * KIB);
 	DTK_EXPECT_DIRTY(dev, "b", "1");
 	DTK_EXPECT_DIRTY(dev, "other", "0-1");
@@ -161,7 +161,7 @@ static void write_across_two_rotations_is_in_the_last(struct kunit *test)
 	struct dtr_write w;
 
 	dtk_begin(dev, &w, 1 * MIB, 512);
-	KUNIT_EXPECT_EQ(test, 0, dtr_named_clear(dev->t, "b"));
+	KUNIT_EXPECT_EQ(test, 0, dtk_named_clear(dev->t, "b"));
 	DTK_EXPECT_DIRTY(dev, "b", "");
 	dtk_freeze(dev, "b", CONDITIONAL, SET_BITMAP, NULL);
 	DTK_EXPECT_DIRTY(dev, "b", "");
@@ -190,21 +190,21 @@ static void write_across_two_runs_is_in_the_second_successor(struct kunit *test)
 
 static int op_add(struct dtk_dev *dev)
 {
-	return dtr_named_add(dev->t, "b", 4 * KIB, false, NULL);
+	return dtk_named_add(dev->t, "b", 4 * KIB, false, NULL);
 }
 
 static int op_clear(struct dtk_dev *dev)
 {
 	dtk_add(dev, "b", 4 * KIB);
 	dtk_write(dev, 3 * MIB, 4096);
-	return dtr_named_clear(dev->t, "b");
+	return dtk_named_clear(dev->t, "b");
 }
 
 static int op_enable(struct dtk_dev *dev)
 {
-	int r = dtr_named_add(dev->t, "b", 4 * KIB, true, NULL);
+	int r = dtk_named_add(dev->t, "b", 4 * KIB, true, NULL);
 
-	return r ? r : dtr_named_enable(dev->t, "b");
+	return r ? r : dtk_named_enable(dev->t, "b");
 }
 
 static int op_load(struct dtk_dev *dev)
@@ -265,7 +265,7 @@ static void write_across_a_disable_was_recorded(struct kunit *test)
 	struct dtr_write w;
 
 	dtk_begin(dev, &w, 1 * MIB, 512);
-	KUNIT_EXPECT_EQ(test, 0, dtr_named_disable(dev->t, "b"));
+	KUNIT_EXPECT_EQ(test, 0, dtk_named_disable(dev->t, "b"));
 	DTK_EXPECT_DIRTY(dev, "b", "16");
 	dtk_end(dev, &w);
 	DTK_EXPECT_DIRTY(dev, "b", "16");
@@ -386,22 +386,22 @@ static void rotation_happens_where_it_must(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, call);					\
 	KUNIT_EXPECT_EQ_MSG(test, n, dtk_hooks.graces - graces, #call);	\
 } while (0)
-	EXPECT_GRACES(1, dtr_named_add(dev->t, "a", DTK_GRANULE, false, NULL));
-	EXPECT_GRACES(0, dtr_named_add(dev->t, "b", DTK_GRANULE, true, NULL));
-	EXPECT_GRACES(0, dtr_named_clear(dev->t, "b"));
-	EXPECT_GRACES(1, dtr_named_clear(dev->t, "a"));
-	EXPECT_GRACES(1, dtr_named_enable(dev->t, "b"));
-	EXPECT_GRACES(0, dtr_named_enable(dev->t, "b"));
-	EXPECT_GRACES(1, dtr_named_disable(dev->t, "b"));
-	EXPECT_GRACES(0, dtr_named_disable(dev->t, "b"));
+	EXPECT_GRACES(1, dtk_named_add(dev->t, "a", DTK_GRANULE, false, NULL));
+	EXPECT_GRACES(0, dtk_named_add(dev->t, "b", DTK_GRANULE, true, NULL));
+	EXPECT_GRACES(0, dtk_named_clear(dev->t, "b"));
+	EXPECT_GRACES(1, dtk_named_clear(dev->t, "a"));
+	EXPECT_GRACES(1, dtk_named_enable(dev->t, "b"));
+	EXPECT_GRACES(0, dtk_named_enable(dev->t, "b"));
+	EXPECT_GRACES(1, dtk_named_disable(dev->t, "b"));
+	EXPECT_GRACES(0, dtk_named_disable(dev->t, "b"));
 	EXPECT_GRACES(1, !dtk_freeze(dev, "a", ALWAYS, SET_BITMAP, NULL));
 	EXPECT_GRACES(0, dtk_abdicate(dev, "a", 0));
 	EXPECT_GRACES(1, !dtk_freeze(dev, "a", ALWAYS, SET_BITMAP, NULL));
 	EXPECT_GRACES(0, dtk_reclaim(dev, "a", 0));
 	EXPECT_GRACES(0, !dtk_freeze(dev, "b", ALWAYS, SET_BITMAP, NULL));
 	EXPECT_GRACES(0, dtk_reclaim(dev, "b", 0));
-	EXPECT_GRACES(1, dtr_named_remove(dev->t, "a"));
-	EXPECT_GRACES(0, dtr_named_remove(dev->t, "b"));
+	EXPECT_GRACES(1, dtk_named_remove(dev->t, "a"));
+	EXPECT_GRACES(0, dtk_named_remove(dev->t, "b"));
 #undef EXPECT_GRACES
 }
 
@@ -433,7 +433,7 @@ static void epoch_without_writes_is_freed_at_once(struct kunit *test)
 	struct dtk_dev *dev = dtk_dev_create_with(test, DTK_SIZE, "b");
 
 	dtk_write_w(dev);
-	KUNIT_EXPECT_EQ(test, 0, dtr_named_clear(dev->t, "b"));
+	KUNIT_EXPECT_EQ(test, 0, dtk_named_clear(dev->t, "b"));
 	KUNIT_EXPECT_EQ(test, 0, dtk_retired(dev));
 }
 
@@ -447,7 +447,7 @@ static void epochs_drain_in_any_order(struct kunit *test)
 
 	for (i = 0; i < 3; i++) {
 		dtk_begin(dev, &w[i], i * MIB, 512);
-		KUNIT_EXPECT_EQ(test, 0, dtr_named_clear(dev->t, "b"));
+		KUNIT_EXPECT_EQ(test, 0, dtk_named_clear(dev->t, "b"));
 	}
 	KUNIT_EXPECT_EQ(test, 3, dtk_retired(dev));
 	for (i = 0; i < 3; i++) {
@@ -476,7 +476,7 @@ static void in_flight_is_a_sum_over_cpus(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 1, *dtk_counter(epoch->inflight, 2));
 	KUNIT_EXPECT_EQ(test, -1UL, *dtk_counter(epoch->inflight, 3));
 	KUNIT_EXPECT_FALSE(test, dtr_epoch_idle(epoch));
-	KUNIT_EXPECT_EQ(test, 0, dtr_named_clear(dev->t, "b"));
+	KUNIT_EXPECT_EQ(test, 0, dtk_named_clear(dev->t, "b"));
 	KUNIT_EXPECT_EQ(test, 1, dtk_retired(dev));
 	dtk_hooks.cpu = 0;
 	dtk_end(dev, &w[1]);
@@ -489,28 +489,28 @@ static int freeze_always(struct dtk_dev *dev)
 {
 	u64 run, generation;
 
-	return dtr_named_freeze(dev->t, "b", ALWAYS, SET_BITMAP, NULL, &run,
+	return dtk_named_freeze(dev->t, "b", ALWAYS, SET_BITMAP, NULL, &run,
 				&generation);
 }
 
 static int clear(struct dtk_dev *dev)
 {
-	return dtr_named_clear(dev->t, "b");
+	return dtk_named_clear(dev->t, "b");
 }
 
 static int disable(struct dtk_dev *dev)
 {
-	return dtr_named_disable(dev->t, "b");
+	return dtk_named_disable(dev->t, "b");
 }
 
 static int enable_other(struct dtk_dev *dev)
 {
-	return dtr_named_enable(dev->t, "other");
+	return dtk_named_enable(dev->t, "other");
 }
 
 static int add_fine(struct dtk_dev *dev)
 {
-	return dtr_named_add(dev->t, "fine", 4 * KIB, false, NULL);
+	return dtk_named_add(dev->t, "fine", 4 * KIB, false, NULL);
 }
 
 static const struct reset_row rotating_rows[] = {
@@ -532,8 +532,10 @@ static void rotation_without_memory_changes_nothing(struct kunit *test)
 	unsigned int n;
 	int r;
 
-	KUNIT_ASSERT_EQ(test, 0, dtr_named_add(dev->t, "other", DTK_GRANULE,
+	KUNIT_ASSERT_EQ(test, 0, dtk_named_add(dev->t, "other", DTK_GRANULE,
 					       true, NULL));
+	/* As fine as "b", so that disabling that one trims nothing. */
+	dtk_add(dev, "same", DTK_GRANULE);
 	dtk_write_w(dev);
 	/* Into the base, so that folding needs no memory (that is another test). */
 	dtk_freeze(dev, "b", CONDITIONAL, SET_BITMAP, NULL);
@@ -588,7 +590,7 @@ static void mark_never_sleeps_for_memory(struct kunit *test)
 	dtk_begin(dev, &w, 0, 512);
 	KUNIT_EXPECT_NE(test, 0, (__force u32)dtk_hooks.gfp);
 	KUNIT_EXPECT_FALSE(test, gfpflags_allow_blocking(dtk_hooks.gfp));
-	KUNIT_EXPECT_EQ(test, 0, dtr_named_clear(dev->t, "b"));
+	KUNIT_EXPECT_EQ(test, 0, dtk_named_clear(dev->t, "b"));
 	dtk_hooks.gfp = 0;
 	dtk_end(dev, &w);
 	KUNIT_EXPECT_NE(test, 0, (__force u32)dtk_hooks.gfp);
@@ -638,10 +640,10 @@ static void fold_without_memory_dirties_the_leaf(struct kunit *test)
 		u64 run, generation;
 		int r;
 
-		KUNIT_ASSERT_EQ(test, 0, dtr_named_clear(dev->t, "b"));
+		KUNIT_ASSERT_EQ(test, 0, dtk_named_clear(dev->t, "b"));
 		dtk_write(dev, 0, 512);
 		dtk_fail_nth(n);
-		r = dtr_named_freeze(dev->t, "b", CONDITIONAL, SET_BITMAP, NULL,
+		r = dtk_named_freeze(dev->t, "b", CONDITIONAL, SET_BITMAP, NULL,
 				     &run, &generation);
 		failed = dtk_fail_end();
 		if (r)
@@ -664,7 +666,7 @@ static void mark_beyond_the_map_makes_all_dirty(struct kunit *test)
 	struct dtk_dev *dev = dtk_dev_create_with(test, DTK_SIZE, "b");
 	struct dtr_write w;
 
-	KUNIT_ASSERT_EQ(test, 0, dtr_named_add(dev->t, "off", DTK_GRANULE, true,
+	KUNIT_ASSERT_EQ(test, 0, dtk_named_add(dev->t, "off", DTK_GRANULE, true,
 					       NULL));
 	dtk_begin(dev, &w, DTK_SIZE - 512, 1024);
 	KUNIT_EXPECT_TRUE(test, READ_ONCE(dev->t->clock.overflow));
@@ -672,11 +674,11 @@ static void mark_beyond_the_map_makes_all_dirty(struct kunit *test)
 	DTK_EXPECT_DIRTY(dev, "off", "");
 	KUNIT_EXPECT_FALSE(test, READ_ONCE(dev->t->clock.overflow));
 	/* Once: a later clear holds, but for the write that is still going. */
-	KUNIT_EXPECT_EQ(test, 0, dtr_named_clear(dev->t, "b"));
+	KUNIT_EXPECT_EQ(test, 0, dtk_named_clear(dev->t, "b"));
 	DTK_EXPECT_DIRTY(dev, "b", "");
 	dtk_end(dev, &w);
 	DTK_EXPECT_DIRTY(dev, "b", DTK_ALL);
-	KUNIT_EXPECT_EQ(test, 0, dtr_named_clear(dev->t, "b"));
+	KUNIT_EXPECT_EQ(test, 0, dtk_named_clear(dev->t, "b"));
 	DTK_EXPECT_DIRTY(dev, "b", "");
 }
 
@@ -784,7 +786,7 @@ static void model_freeze(struct model *m, unsigned int i)
 {
 	struct model_bitmap *b = &m->bitmap[i];
 	u64 run, generation;
-	int r = dtr_named_freeze(m->dev->t, model_names[i], CONDITIONAL,
+	int r = dtk_named_freeze(m->dev->t, model_names[i], CONDITIONAL,
 				 SET_BITMAP, NULL, &run, &generation);
 
 	KUNIT_ASSERT_EQ(m->dev->test, b->busy ? -EBUSY : 0, r);
@@ -799,8 +801,8 @@ static void model_set_recording(struct model *m, unsigned int i, bool recording)
 {
 	struct model_bitmap *b = &m->bitmap[i];
 	const char *name = model_names[i];
-	int r = recording ? dtr_named_enable(m->dev->t, name) :
-			    dtr_named_disable(m->dev->t, name);
+	int r = recording ? dtk_named_enable(m->dev->t, name) :
+			    dtk_named_disable(m->dev->t, name);
 
 	KUNIT_ASSERT_EQ(m->dev->test, b->busy ? -EBUSY : 0, r);
 	if (r || b->recording == recording)
@@ -812,7 +814,7 @@ static void model_set_recording(struct model *m, unsigned int i, bool recording)
 static void model_clear(struct model *m, unsigned int i)
 {
 	struct model_bitmap *b = &m->bitmap[i];
-	int r = dtr_named_clear(m->dev->t, model_names[i]);
+	int r = dtk_named_clear(m->dev->t, model_names[i]);
 
 	KUNIT_ASSERT_EQ(m->dev->test, b->busy ? -EBUSY : 0, r);
 	if (r)

@@ -122,11 +122,14 @@ int dtk_load_begin(struct dtk_dev *dev, const struct dtk_line *line,
 
 void dtk_load_resume(struct dtk_load *load)
 {
-	dtr_tracker_adopt(load->dev->t, &load->plan);
+	/* Of the table only its address is looked at. */
+	dtr_tracker_adopt(load->dev->t, &load->plan,
+			  (struct dm_table *)load);
 }
 
 void dtk_load_end(struct dtk_load *load)
 {
+	dtr_tracker_forget_table(load->dev->t, (struct dm_table *)load);
 	dtr_plan_exit(&load->plan);
 	dtr_tracker_detach(load->dev->t);
 }
@@ -147,10 +150,110 @@ int dtk_reload(struct dtk_dev *dev, const struct dtk_line *line)
 
 /* ---- Operations that have to succeed, or whose errno is the result ---- */
 
+/* Transactions of one action; @a has what is special about it. */
+static int transact_one(struct dtr_action *a, enum dtrack_action_type type,
+			struct dtr_tracker *t, const char *name)
+{
+	unsigned int failed;
+
+	a->type = type;
+	a->t = t;
+	a->name = name;
+	return dtr_transact(a, 1, &failed);
+}
+
+int dtk_named_add(struct dtr_tracker *t, const char *name, u64 granularity,
+		  bool disabled, uuid_t *uuid)
+{
+	struct dtr_action a = {
+		.granularity = granularity,
+		.disabled = disabled,
+	};
+	int r = transact_one(&a, DTRACK_ACTION_ADD, t, name);
+
+	if (uuid)
+		*uuid = a.uuid;
+	return r;
+}
+
+int dtk_named_remove(struct dtr_tracker *t, const char *name)
+{
+	struct dtr_action a = { };
+
+	return transact_one(&a, DTRACK_ACTION_REMOVE, t, name);
+}
+
+int dtk_named_clear(struct dtr_tracker *t, const char *name)
+{
+	struct dtr_action a = { };
+
+	return transact_one(&a, DTRACK_ACTION_CLEAR, t, name);
+}
+
+int dtk_named_enable(struct dtr_tracker *t, const char *name)
+{
+	struct dtr_action a = { };
+
+	return transact_one(&a, DTRACK_ACTION_ENABLE, t, name);
+}
+
+int dtk_named_disable(struct dtr_tracker *t, const char *name)
+{
+	struct dtr_action a = { };
+
+	return transact_one(&a, DTRACK_ACTION_DISABLE, t, name);
+}
+
+int dtk_named_merge(struct dtr_tracker *t, const char *name,
+		    const struct dtr_source *sources, unsigned int nr)
+{
+	struct dtr_action a = { .sources = sources, .nr_sources = nr };
+
+	return transact_one(&a, DTRACK_ACTION_MERGE, t, name);
+}
+
+int dtk_named_freeze(struct dtr_tracker *t, const char *name, u32 mode, u32 set,
+		     const void *owner, u64 *run, u64 *generation)
+{
+	struct dtr_action a = { .mode = mode, .set = set, .owner = owner };
+	int r = transact_one(&a, DTRACK_ACTION_FREEZE, t, name);
+
+	*run = a.run;
+	*generation = a.generation;
+	return r;
+}
+
+static int end_named(enum dtrack_action_type type, struct dtr_tracker *t,
+		     const char *name, const struct dtr_run *run,
+		     u64 *generation)
+{
+	struct dtr_action a = {
+		.owner = run->owner,
+		.run = run->run,
+		.force = run->force,
+	};
+	int r = transact_one(&a, type, t, name);
+
+	*generation = a.generation;
+	return r;
+}
+
+int dtk_named_abdicate(struct dtr_tracker *t, const char *name,
+		       const struct dtr_run *run, u64 *generation)
+{
+	return end_named(DTRACK_ACTION_ABDICATE, t, name, run, generation);
+}
+
+int dtk_named_reclaim(struct dtr_tracker *t, const char *name,
+		      const struct dtr_run *run, u64 *generation)
+{
+	return end_named(DTRACK_ACTION_RECLAIM, t, name, run, generation);
+}
+
 void dtk_add(struct dtk_dev *dev, const char *name, u64 granularity)
 {
 	KUNIT_ASSERT_EQ(dev->test, 0,
-			dtr_named_add(dev->t, name, granularity, false, NULL));
+			dtk_named_add(dev->t, name, granularity, false, NULL));
 }
 
 u64 dtk_freeze(struct dtk_dev *dev, const char *name, u32 mode, u32 set,
@@ -159,7 +262,7 @@ u64 dtk_freeze(struct dtk_dev *dev, const char *name, u32 mode, u32 set,
 	u64 run = 0, generation = 0;
 
 	KUNIT_ASSERT_EQ(dev->test, 0,
-			dtr_named_freeze(dev->t, name, mode, set, owner, &run,
+			dtk_named_freeze(dev->t, name, mode, set, owner, &run,
 					 &generation));
 	KUNIT_EXPECT_NE(dev->test, 0, run);
 	KUNIT_EXPECT_EQ(dev->test, dtk_info(dev, name)->generation, generation);
@@ -172,7 +275,7 @@ int dtk_abdicate(struct dtk_dev *dev, const char *name, u64 run)
 	struct dtr_run by = { .run = run };
 	u64 generation;
 
-	return dtr_named_abdicate(dev->t, name, &by, &generation);
+	return dtk_named_abdicate(dev->t, name, &by, &generation);
 }
 
 int dtk_reclaim(struct dtk_dev *dev, const char *name, u64 run)
@@ -180,7 +283,7 @@ int dtk_reclaim(struct dtk_dev *dev, const char *name, u64 run)
 	struct dtr_run by = { .run = run };
 	u64 generation;
 
-	return dtr_named_reclaim(dev->t, name, &by, &generation);
+	return dtk_named_reclaim(dev->t, name, &by, &generation);
 }
 
 int dtk_report(struct dtk_dev *dev, const char *name, u64 start, u64 length)

@@ -21,6 +21,7 @@ extern struct kunit_suite dtk_target_suite;
 extern struct kunit_suite dtk_lifecycle_suite;
 extern struct kunit_suite dtk_merge_suite;
 extern struct kunit_suite dtk_table_suite;
+extern struct kunit_suite dtk_transaction_suite;
 
 #define KIB		(1ULL << 10)
 #define MIB		(1ULL << 20)
@@ -94,6 +95,20 @@ void dtk_load_resume(struct dtk_load *load);
 void dtk_load_end(struct dtk_load *load);
 int dtk_reload(struct dtk_dev *dev, const struct dtk_line *line);
 
+int dtk_named_add(struct dtr_tracker *t, const char *name, u64 granularity,
+		  bool disabled, uuid_t *uuid);
+int dtk_named_remove(struct dtr_tracker *t, const char *name);
+int dtk_named_clear(struct dtr_tracker *t, const char *name);
+int dtk_named_enable(struct dtr_tracker *t, const char *name);
+int dtk_named_disable(struct dtr_tracker *t, const char *name);
+int dtk_named_merge(struct dtr_tracker *t, const char *name,
+		    const struct dtr_source *sources, unsigned int nr);
+int dtk_named_freeze(struct dtr_tracker *t, const char *name, u32 mode, u32 set,
+		     const void *owner, u64 *run, u64 *generation);
+int dtk_named_abdicate(struct dtr_tracker *t, const char *name,
+		       const struct dtr_run *run, u64 *generation);
+int dtk_named_reclaim(struct dtr_tracker *t, const char *name,
+		      const struct dtr_run *run, u64 *generation);
 void dtk_add(struct dtk_dev *dev, const char *name, u64 granularity);
 u64 dtk_freeze(struct dtk_dev *dev, const char *name, u32 mode, u32 set,
 	       const void *owner);

@@ -24,6 +24,7 @@
  * @gfp: flags of all allocations, together
  * @cpu: the CPU that counts a write, < DTK_NR_CPUS
  * @graces: grace periods that were waited for
+ * @events: dm events that were raised
  * @in_grace: called once, in the next grace period, before it ends
  * @in_grace_arg: its argument
  */
@@ -36,6 +37,7 @@ struct dtk_hooks {
 	gfp_t gfp;
 	unsigned int cpu;
 	unsigned int graces;
+	unsigned int events;
 	void (*in_grace)(void *arg);
 	void *in_grace_arg;
 };

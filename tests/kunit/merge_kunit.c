@@ -55,7 +55,7 @@ static int merge_one(struct dtk_dev *into, const char *name,
 {
 	const struct dtr_source source = { .t = from->t, .name = source_name };
 
-	return dtr_named_merge(into->t, name, &source, 1);
+	return dtk_named_merge(into->t, name, &source, 1);
 }
 
 /* From another device of the size, whether the source is idle or disabled. */
@@ -75,7 +75,7 @@ static void merge_rounds_outward(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, merge_one(into, "a", from, "s"));
 	DTK_EXPECT_DIRTY(into, "a", row->dirty);
 	DTK_EXPECT_UNCHANGED(from, before);
-	KUNIT_EXPECT_EQ(test, 0, dtr_named_disable(from->t, "s"));
+	KUNIT_EXPECT_EQ(test, 0, dtk_named_disable(from->t, "s"));
 	KUNIT_EXPECT_EQ(test, 0, merge_one(into, "b", from, "s"));
 	DTK_EXPECT_DIRTY(into, "b", row->dirty);
 	/* M10: the target goes on recording. */
@@ -104,9 +104,9 @@ static void merge_of_nothing_changes_nothing(struct kunit *test)
 
 	dtk_write_w(dev);
 	before = dtk_state(dev);
-	KUNIT_EXPECT_EQ(test, 0, dtr_named_merge(dev->t, "b", NULL, 0));
+	KUNIT_EXPECT_EQ(test, 0, dtk_named_merge(dev->t, "b", NULL, 0));
 	DTK_EXPECT_UNCHANGED(dev, before);
-	KUNIT_EXPECT_EQ(test, -ENOENT, dtr_named_merge(dev->t, "x", NULL, 0));
+	KUNIT_EXPECT_EQ(test, -ENOENT, dtk_named_merge(dev->t, "x", NULL, 0));
 }
 
 static void merge_keeps_flag_and_source(struct kunit *test)
@@ -115,8 +115,8 @@ static void merge_keeps_flag_and_source(struct kunit *test)
 
 	dtk_add(dev, "b", DTK_GRANULE);
 	dtk_write_w(dev);
-	KUNIT_EXPECT_EQ(test, 0, dtr_named_disable(dev->t, "a"));
-	KUNIT_EXPECT_EQ(test, 0, dtr_named_clear(dev->t, "b"));
+	KUNIT_EXPECT_EQ(test, 0, dtk_named_disable(dev->t, "a"));
+	KUNIT_EXPECT_EQ(test, 0, dtk_named_clear(dev->t, "b"));
 	dtk_write_d(dev);
 	KUNIT_EXPECT_EQ(test, 0, merge_one(dev, "a", dev, "b"));
 	DTK_EXPECT_DIRTY(dev, "a", DTK_W_OR_D);
@@ -165,7 +165,7 @@ static void merge_takes_all_sources_or_none(struct kunit *test)
 
 	dtk_add(dev, "first", 4 * KIB);
 	dtk_write(dev, 0, 512);
-	KUNIT_ASSERT_EQ(test, 0, dtr_named_clear(dev->t, "b"));
+	KUNIT_ASSERT_EQ(test, 0, dtk_named_clear(dev->t, "b"));
 	dtk_write(dev, 3 * MIB, 512);
 	dtk_write(second, MIB, 512);
 	DTK_EXPECT_DIRTY(dev, "b", "48");
@@ -178,7 +178,7 @@ static void merge_takes_all_sources_or_none(struct kunit *test)
 	if (row->second == GONE)
 		dtk_dev_remove(second);
 	KUNIT_EXPECT_EQ(test, row->errno,
-			dtr_named_merge(dev->t, "b", sources, 2));
+			dtk_named_merge(dev->t, "b", sources, 2));
 	if (row->errno)
 		DTK_EXPECT_UNCHANGED(dev, before);
 	else
@@ -200,7 +200,7 @@ static void merge_passes_full_leaves_on(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, merge_one(into, "b", from, "s"));
 	DTK_EXPECT_DIRTY(into, "b", "0-32767");
 	KUNIT_EXPECT_EQ(test, 1, dtk_info(into, "b")->full_leaves);
-	KUNIT_EXPECT_EQ(test, 0, dtr_named_clear(into->t, "b"));
+	KUNIT_EXPECT_EQ(test, 0, dtk_named_clear(into->t, "b"));
 	KUNIT_EXPECT_EQ(test, 0, dtk_info(into, "b")->full_leaves);
 }
 
@@ -255,7 +255,7 @@ static void load_keeps_the_recording_flag(struct kunit *test)
 	struct dtk_dev *dev = dtk_dev_create_with(test, DTK_SIZE, "b");
 	struct dtr_staging staging;
 
-	KUNIT_EXPECT_EQ(test, 0, dtr_named_disable(dev->t, "b"));
+	KUNIT_EXPECT_EQ(test, 0, dtk_named_disable(dev->t, "b"));
 	stage(dev, &staging);
 	KUNIT_EXPECT_EQ(test, 0, dtr_named_load_commit(dev->t, "b", &staging,
 						       false));
@@ -328,9 +328,9 @@ static int load_another(struct dtk_dev *dev)
 
 static int replace(struct dtk_dev *dev)
 {
-	int r = dtr_named_remove(dev->t, "b");
+	int r = dtk_named_remove(dev->t, "b");
 
-	return r ? r : dtr_named_add(dev->t, "b", DTK_GRANULE, false, NULL);
+	return r ? r : dtk_named_add(dev->t, "b", DTK_GRANULE, false, NULL);
 }
 
 static int change(struct dtk_dev *dev, enum change change)
@@ -343,13 +343,13 @@ static int change(struct dtk_dev *dev, enum change change)
 	case MERGED:
 		return merge_one(dev, "b", dev, "other");
 	case ENABLED_AGAIN:
-		return dtr_named_enable(dev->t, "b");
+		return dtk_named_enable(dev->t, "b");
 	case RUN_RECLAIMED:
 		return run_once(dev, DTRACK_MODE_CONDITIONAL, false);
 	case CLEARED:
-		return dtr_named_clear(dev->t, "b");
+		return dtk_named_clear(dev->t, "b");
 	case DISABLED:
-		return dtr_named_disable(dev->t, "b");
+		return dtk_named_disable(dev->t, "b");
 	case ABDICATED:
 		return run_once(dev, DTRACK_MODE_CONDITIONAL, true);
 	case ALWAYS_RUN:
@@ -359,7 +359,7 @@ static int change(struct dtk_dev *dev, enum change change)
 	case REPLACED:
 		return replace(dev);
 	case REMOVED:
-		return dtr_named_remove(dev->t, "b");
+		return dtk_named_remove(dev->t, "b");
 	case FROZEN:
 		dtk_freeze(dev, "b", DTRACK_MODE_NEVER, DTRACK_SET_BITMAP,
 			   NULL);
@@ -442,7 +442,7 @@ static void bits_are_read_by_chunk(struct kunit *test)
 			dtk_write(dev, MIB, 512);
 		} else {
 			KUNIT_EXPECT_EQ(test, 0,
-					dtr_named_disable(dev->t, "b"));
+					dtk_named_disable(dev->t, "b"));
 		}
 		memset(arg, 0, sizeof(*arg));
 		memset(buf, 0, sizeof(buf));

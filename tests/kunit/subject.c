@@ -19,6 +19,7 @@
 #include "epoch.c"
 #include "tracker.c"
 #include "query.c"
+#include "transaction.c"
 #include "lifecycle.c"
 #include "target.c"
 

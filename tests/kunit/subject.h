@@ -10,6 +10,7 @@
  *	CPUs		four, and the test says which one a write is on
  *	grace periods	the test may do something before one ends
  *	mapped device	is a bare gendisk
+ *	dm events	are counted
  *	bio data	lies before the bio, in struct dtk_bio
  */
 #ifndef DTK_SUBJECT_H
@@ -44,6 +45,14 @@ static inline void *dtk_kvzalloc(size_t size, gfp_t gfp)
 
 #undef kvzalloc
 #define kvzalloc dtk_kvzalloc
+
+static inline void *dtk_kvcalloc(size_t n, size_t size, gfp_t gfp)
+{
+	return dtk_fail(gfp) ? NULL : kvcalloc(n, size, gfp);
+}
+
+#undef kvcalloc
+#define kvcalloc dtk_kvcalloc
 
 static inline char *dtk_kstrdup(const char *s, gfp_t gfp)
 {
@@ -114,6 +123,13 @@ static inline struct gendisk *dtk_disk(struct mapped_device *md)
 }
 
 #define dm_disk dtk_disk
+
+static inline void dtk_table_event(struct dm_table *table)
+{
+	dtk_hooks.events++;
+}
+
+#define dm_table_event dtk_table_event
 
 /* @data: room for the target's per-bio data (subject.c checks its size) */
 struct dtk_bio {

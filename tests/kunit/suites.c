@@ -7,7 +7,8 @@
 #include "fixture.h"
 
 kunit_test_suites(&dtk_core_suite, &dtk_epoch_suite, &dtk_target_suite,
-		  &dtk_lifecycle_suite, &dtk_merge_suite, &dtk_table_suite);
+		  &dtk_lifecycle_suite, &dtk_merge_suite, &dtk_table_suite,
+		  &dtk_transaction_suite);
 
 MODULE_DESCRIPTION("KUnit suites of dm-dirtytrack");
 MODULE_LICENSE("GPL");

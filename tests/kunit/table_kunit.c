@@ -27,7 +27,7 @@ static struct dtk_dev *dev_with_all_states(struct kunit *test)
 	dtk_add(dev, "off", DTK_GRANULE);
 	dtk_add(dev, "busy", DTK_GRANULE);
 	dtk_write_w(dev);
-	KUNIT_ASSERT_EQ(test, 0, dtr_named_disable(dev->t, "off"));
+	KUNIT_ASSERT_EQ(test, 0, dtk_named_disable(dev->t, "off"));
 	dtk_freeze(dev, "busy", CONDITIONAL, SET_BITMAP, NULL);
 	dtk_write_d(dev);
 	return dev;
@@ -85,8 +85,8 @@ static void table_is_adopted_once(struct kunit *test)
 		line.bitmap = names[i];
 		KUNIT_ASSERT_EQ(test, 0, dtk_load_begin(dev, &line, &load));
 		dtk_load_resume(&load);
-		KUNIT_EXPECT_EQ(test, 0, dtr_named_clear(dev->t, "idle"));
-		KUNIT_EXPECT_EQ(test, 0, dtr_named_remove(dev->t, names[i]));
+		KUNIT_EXPECT_EQ(test, 0, dtk_named_clear(dev->t, "idle"));
+		KUNIT_EXPECT_EQ(test, 0, dtk_named_remove(dev->t, names[i]));
 		before = dtk_state(dev);
 		dtk_load_resume(&load);
 		DTK_EXPECT_UNCHANGED(dev, before);
@@ -119,8 +119,8 @@ static void moved_device_is_all_dirty(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, off + 1, dtk_info(dev, "off")->generation);
 		KUNIT_EXPECT_EQ(test, busy + 1,
 				dtk_info(dev, "busy")->generation);
-		KUNIT_EXPECT_EQ(test, 0, dtr_named_clear(dev->t, "idle"));
-		KUNIT_EXPECT_EQ(test, 0, dtr_named_clear(dev->t, "off"));
+		KUNIT_EXPECT_EQ(test, 0, dtk_named_clear(dev->t, "idle"));
+		KUNIT_EXPECT_EQ(test, 0, dtk_named_clear(dev->t, "off"));
 	}
 	KUNIT_EXPECT_EQ(test, 0, dtk_abdicate(dev, "busy", 0));
 	DTK_EXPECT_DIRTY(dev, "busy", DTK_ALL);
@@ -163,7 +163,7 @@ static void grown_device_has_a_dirty_tail(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 5 * MIB, dtk_info(dev, "busy")->device_size);
 	KUNIT_EXPECT_EQ(test, 4 * MIB, dtk_info(dev, "busy")->bytes);
 	/* R03: the new end is tracked. */
-	KUNIT_EXPECT_EQ(test, 0, dtr_named_clear(dev->t, "idle"));
+	KUNIT_EXPECT_EQ(test, 0, dtk_named_clear(dev->t, "idle"));
 	dtk_write(dev, 4 * MIB, 64 * KIB);
 	dtk_write(dev, 5 * MIB - 512, 512);
 	DTK_EXPECT_DIRTY(dev, "idle", "64,79");
@@ -177,7 +177,7 @@ static void device_grown_within_a_granule_has_it_dirty(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, resize(dev, MIB + 1024));
 	DTK_EXPECT_DIRTY(dev, "b", "16");
 	KUNIT_EXPECT_EQ(test, 1024, dtk_info(dev, "b")->count);
-	KUNIT_EXPECT_EQ(test, 0, dtr_named_clear(dev->t, "b"));
+	KUNIT_EXPECT_EQ(test, 0, dtk_named_clear(dev->t, "b"));
 	KUNIT_EXPECT_EQ(test, 0, resize(dev, 2 * MIB));
 	DTK_EXPECT_DIRTY(dev, "b", "16-31");
 }
@@ -280,7 +280,7 @@ static void write_across_a_growth_is_not_lost(struct kunit *test)
 
 	dtk_begin(dev, &w, MIB, 512);
 	KUNIT_EXPECT_EQ(test, 0, resize(dev, 5 * MIB));
-	KUNIT_EXPECT_EQ(test, 0, dtr_named_clear(dev->t, "b"));
+	KUNIT_EXPECT_EQ(test, 0, dtk_named_clear(dev->t, "b"));
 	dtk_end(dev, &w);
 	DTK_EXPECT_DIRTY(dev, "b", "16");
 }
@@ -318,7 +318,7 @@ static void resume_without_memory_makes_all_dirty(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 1280, dtk_epoch(dev)->map.nr_bits);
 
 	/* From there on as ever. */
-	KUNIT_EXPECT_EQ(test, 0, dtr_named_clear(dev->t, "fine"));
+	KUNIT_EXPECT_EQ(test, 0, dtk_named_clear(dev->t, "fine"));
 	dtk_write(dev, 5 * MIB - 512, 512);
 	DTK_EXPECT_DIRTY(dev, "fine", "1279");
 }
@@ -362,7 +362,7 @@ static void resize_without_memory_makes_the_bitmap_dirty(struct kunit *test)
 	KUNIT_EXPECT_GT(test, dtk_info(dev, "b")->full_leaves, 0);
 	dtk_write(dev, MIB, 512);
 	DTK_EXPECT_DIRTY(dev, "b", "0-131071");
-	KUNIT_EXPECT_EQ(test, 0, dtr_named_clear(dev->t, "b"));
+	KUNIT_EXPECT_EQ(test, 0, dtk_named_clear(dev->t, "b"));
 	dtk_write(dev, 8192 * MIB - 512, 512);
 	DTK_EXPECT_DIRTY(dev, "b", "131071");
 }
@@ -505,8 +505,8 @@ static void tracker_is_found_from_resume_to_removal(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, dtr_tracker_find(devt));
 	KUNIT_EXPECT_FALSE(test, is_listed(test, dev));
 	/* Who had it open finds it gone, and closing is harmless. */
-	KUNIT_EXPECT_EQ(test, -ENODEV, dtr_named_clear(t, "b"));
-	KUNIT_EXPECT_EQ(test, -ENODEV, dtr_named_add(t, "c", 0, false, NULL));
+	KUNIT_EXPECT_EQ(test, -ENODEV, dtk_named_clear(t, "b"));
+	KUNIT_EXPECT_EQ(test, -ENODEV, dtk_named_add(t, "c", 0, false, NULL));
 	dtr_named_reclaim_run(t, 1);
 	dtr_tracker_put(t);
 }

@@ -165,7 +165,7 @@ static void requeued_write_is_counted_afresh(struct kunit *test)
 
 	map(target, REQ_OP_WRITE, MIB, 64 * KIB);
 	end_io(target, BLK_STS_DM_REQUEUE);
-	KUNIT_EXPECT_EQ(test, 0, dtr_named_clear(dev->t, "b"));
+	KUNIT_EXPECT_EQ(test, 0, dtk_named_clear(dev->t, "b"));
 	KUNIT_EXPECT_EQ(test, 0, dtk_retired(dev));
 	DTK_EXPECT_DIRTY(dev, "b", "");
 	map(target, REQ_OP_WRITE, MIB, 64 * KIB);
