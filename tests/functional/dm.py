@@ -155,7 +155,8 @@ assert _HEADER.size == 312 and _SPEC.size == 40
 
 
 def _dm(nr, name, flags=0, data=b'', targets=0):
-    """One ioctl; returns flags, dev and what followed the header."""
+    """One ioctl; flags, dev, number of targets, what followed the header, and
+    number of the last event."""
     buf = bytearray(M if nr == DM_TABLE_STATUS else len(data) + 16 * K)
     buf[:312] = _HEADER.pack(4, 0, 0, len(buf), 312, targets, 0, flags, 0, 0,
                              0, name.encode(), b'')
@@ -166,7 +167,7 @@ def _dm(nr, name, flags=0, data=b'', targets=0):
     finally:
         os.close(fd)
     head = _HEADER.unpack_from(buf)
-    return head[7], head[10], head[5], bytes(buf[head[4]:head[3]])
+    return head[7], head[10], head[5], bytes(buf[head[4]:head[3]]), head[8]
 
 
 def _table(lines):
@@ -185,7 +186,7 @@ class Dm:
     def __init__(self, name, size, kind=None, args='', flags=0):
         self.name = name
         self.size = size
-        _, dev, _, _ = _dm(DM_DEV_CREATE, name)
+        dev = _dm(DM_DEV_CREATE, name)[1]
         self.dev = os.major(dev), os.minor(dev)
         self.path = f'/dev/dm-{self.dev[1]}'
         self.alive = True
@@ -227,7 +228,7 @@ class Dm:
             b'\0')
 
     def _status(self, flags):
-        _, _, nr, data = _dm(DM_TABLE_STATUS, self.name, flags)
+        _, _, nr, data, _ = _dm(DM_TABLE_STATUS, self.name, flags)
         if not nr:
             return None
         return data[_SPEC.size:data.index(b'\0', _SPEC.size)].decode()
@@ -237,6 +238,9 @@ class Dm:
 
     def table(self, flags=0):
         return self._status(STATUS_TABLE | flags)
+
+    def event_nr(self):
+        return _dm(DM_DEV_STATUS, self.name)[4]
 
     def remove(self):
         """The last user may be the kernel's own look at a new disk."""
