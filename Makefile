@@ -23,17 +23,17 @@ module:				## dm-dirtytrack.ko for KVER (default: running kernel)
 
 demo:				## the main job on a mounted ext4, in a virtual machine
 	tests/setup
-	$(MAKE) --no-print-directory tools
+	$(MAKE) -s tools
 	tests/demo/run
 
 check:				## all tests, last line: N passed, N failed, N skipped
 	tests/setup
-	$(MAKE) --no-print-directory tools
+	$(MAKE) -s tools
 	tests/run
 
 bench:				## cost of the write path and the bitmap core
 	tests/setup
-	$(MAKE) --no-print-directory tools
+	$(MAKE) -s tools
 	tests/bench/run --full
 
 mutants:			## show that each patch of tests/mutants is caught
