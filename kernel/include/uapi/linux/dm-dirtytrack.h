@@ -37,7 +37,7 @@
  *	ENOMEM		no memory; nothing was changed
  *
  * The words bitmap, successor, abdicate and reclaim are QEMU's (block dirty
- * bitmaps); where we differ is said in Documentation/dm-dirtytrack.rst.
+ * bitmaps); where we differ is said in Documentation/semantics.rst.
  */
 #ifndef _UAPI_LINUX_DM_DIRTYTRACK_H
 #define _UAPI_LINUX_DM_DIRTYTRACK_H
