@@ -2,11 +2,16 @@
 """What Documentation tells people to type, and the example program."""
 import os
 import re
+import signal
+import subprocess
 
+import abi
 import dm
 from kit import *
 
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), '../..')
+BUILT = f'{TOP}/build/tests'
+FILE = '/tmp/copy.img'
 MARK = '== end of line'
 
 
@@ -75,3 +80,115 @@ def examples_checkpoints():
         same({at // (64 * K) for at in range(0, 4 * M, 64 * K)
               if copy[at:at + 64 * K] != now[device][at:at + 64 * K]}, later,
              f'granules of {name}.img that are not those of the device')
+
+
+# ---- The example program ----
+
+def _command(t, path=FILE):
+    return [f'{BUILT}/functional/incremental', t.name, 'b', path]
+
+
+def _environment(**more):
+    """With the library that was installed, not the one beside the command."""
+    return {**os.environ, **more,
+            'LD_LIBRARY_PATH': f'{BUILT}/functional/stage/usr/lib'}
+
+
+def _incremental(t, said):
+    """A run, and whether FILE is the device afterwards."""
+    done = run(*_command(t), env=_environment())
+    same(done.stdout, said, 'what it says')
+    with open(FILE, 'rb') as file:
+        true(file.read() == dm.read(t.path, 0, t.size),
+             'the copy differs from the device')
+
+
+def _no_file():
+    for path in FILE, FILE + '.state':
+        if os.path.exists(path):
+            os.unlink(path)
+
+
+def _device():
+    _no_file()
+    dm.cleanup.callback(_no_file)
+    t = Tracked(Loop(4 * M, byte=0x11))
+    dm.fill(t.path, 3 * M, M, 0x22)
+    return t
+
+
+@case
+def example_program():
+    """This test will copy with the example: in full, then what changed; in
+    full again when the copy, its state or the bitmap are others."""
+    t = _device()
+    _incremental(t, 'full: 4194304 bytes\n')
+    same((t.dirty(), t.info().generation), (set(), 2), 'after the full copy')
+    _incremental(t, 'incremental: 0 bytes\n')
+    write_w(t)
+    _incremental(t, 'incremental: 393216 bytes\n')
+    same((t.dirty(), t.info().generation), (set(), 4), 'after the incremental')
+    t.ctl.clear(t.dev, 'b')
+    write_w(t, 5)
+    _incremental(t, 'full: 4194304 bytes\n')
+    t.ctl.remove(t.dev, 'b')
+    _incremental(t, 'full: 4194304 bytes\n')
+    os.unlink(FILE)
+    _incremental(t, 'full: 4194304 bytes\n')
+    with open(FILE + '.state', 'w') as file:
+        file.write('nonsense')
+    _incremental(t, 'full: 4194304 bytes\n')
+
+
+@case
+def example_program_fails():
+    """This test will let the example's target be full: it says so, and the
+    bitmap is as it was; the same for a bitmap that is busy."""
+    t = _device()
+    t.ctl.add(t.dev, 'b')
+    write_w(t)
+    os.makedirs('/tmp/small', exist_ok=True)
+    run('mount', '-t', 'tmpfs', '-o', 'size=2M', 'tmpfs', '/tmp/small')
+    dm.cleanup.callback(run, 'umount', '/tmp/small')
+    before = t.state()
+    path = '/tmp/small/copy.img'
+    done = run(*_command(t, path), status=1, env=_environment())
+    same(done.stderr, f'incremental: {path}: No space left on device\n',
+         'words')
+    same(t.state(), before, 'state')
+    t.freeze()
+    done = run(*_command(t), status=1, env=_environment())
+    same(done.stderr, "incremental: b: Bitmap 'b' is currently in use by "
+         'another operation and cannot be used\n', 'words when busy')
+
+
+@case
+def example_program_killed():
+    """This test will kill -9 the example before and after each of its ioctls:
+    nothing is frozen, no dirty granule is lost, the next copy is right."""
+    preload = {'LD_PRELOAD': f'{BUILT}/lib/preload-kill.so'}
+    log = '/tmp/ioctls'
+    t = _device()
+    _incremental(t, 'full: 4194304 bytes\n')
+    run(*_command(t), env=_environment(DTR_KILL_LOG=log, **preload))
+    with open(log) as file:
+        names = [line.split()[1] for line in file]
+    os.unlink(log)
+    end = next(i for i, n in enumerate(names, 1) if 'ABDICATE' in n)
+    true(any('REPORT' in n for n in names[:end]), f'reports in {names}')
+    for at in range(1, len(names) + 1):
+        for when in 'before', 'after':
+            what = f'killed {when} {at} {names[at - 1]}'
+            write_w(t, at)
+            killed = subprocess.run(
+                _command(t), check=False, stdout=subprocess.DEVNULL,
+                env=_environment(DTR_KILL_AT=str(at), DTR_KILL_WHEN=when,
+                                 **preload))
+            same(killed.returncode, -signal.SIGKILL, what)
+            ended = at > end or (at == end and when == 'after')
+            same((t.info().flags, t.dirty()),
+                 (abi.RECORDING, set() if ended else W), what)
+            write_d(t, at)
+            _incremental(t, 'full: 4194304 bytes\n' if ended else
+                         'incremental: 458752 bytes\n')
+            same(t.dirty(), set(), f'{what}, and copied again')
