@@ -9,9 +9,9 @@ O	:= $(CURDIR)/build
 
 export PREFIX DESTDIR O
 
-.PHONY: all tools module demo check bench mutants lint install clean help
+.PHONY: all tools module manual demo check bench mutants lint install clean help
 
-all: tools module		## library, command and module for this kernel
+all: tools module manual	## library, command, manual, module for this kernel
 
 tools:				## library and command, in build/
 	$(MAKE) -C lib
@@ -20,6 +20,9 @@ tools:				## library and command, in build/
 module:				## dm-dirtytrack.ko for KVER (default: running kernel)
 	@test -d "$(KDIR)" || { echo "no headers of kernel $(KVER) in $(KDIR): install linux-headers-$(KVER)" >&2; exit 1; }
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
+
+manual:				## manual pages, in build/man/
+	$(MAKE) -C Documentation
 
 demo:				## the main job on a mounted ext4, in a virtual machine
 	tests/setup
@@ -47,6 +50,7 @@ lint:				## checkpatch, sparse, kernel-doc, shellcheck, codespell
 install: all			## command, library, headers, manual and module
 	$(MAKE) -C lib install
 	$(MAKE) -C tools install
+	$(MAKE) -C Documentation install
 	$(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(DESTDIR),INSTALL_MOD_PATH=$(DESTDIR)) modules_install
 	$(if $(DESTDIR),,depmod -a $(KVER))
 
