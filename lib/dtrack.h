@@ -11,8 +11,12 @@
  * A handle is not thread-safe: one for each thread.  The library prints
  * nothing, never exits, installs no signal handler and starts no process but
  * those of libkmod when it loads the module.  All files are O_CLOEXEC.  Sizes,
- * offsets and lengths are bytes.  Strings given are borrowed for the call;
- * strings returned belong to the object that they were asked of.
+ * offsets and lengths are bytes.  Strings and arrays given are borrowed for the
+ * call; strings returned belong to the object that they were asked of.
+ *
+ * A call that is refused has changed nothing.  Beside the errors named with it,
+ * each that needs the kernel may give what dtrack_open() gives, and -ENOMEM;
+ * each that changes something -EPERM or -EACCES.
  *
  * struct dtrack_dev, struct dtrack_range, struct dtrack_bitmap_info and the
  * enums and DTRACK_BITMAP_* flags are the kernel's.  They may grow at their
@@ -35,7 +39,7 @@ struct dtrack;
 
 /**
  * dtrack_new() - make a handle.
- * @h: result; dtrack_free() it
+ * @h: result; dtrack_free() it; NULL on failure
  *
  * Opens nothing: the control file is opened, and the module loaded where it is
  * missing, by the first call that needs it.
@@ -56,6 +60,9 @@ void dtrack_free(struct dtrack *h);
  * dtrack_open() - open the control file now.
  * @h: the handle
  *
+ * One that may only be read is taken, too: it is good for looking, and what
+ * changes something then fails with -EACCES.  Nothing if it is open.
+ *
  * Return: 0; -ENOENT when the module is not there and cannot be loaded,
  * -EACCES, -EPERM, -EPROTO when the module speaks another ABI.
  */
@@ -65,8 +72,10 @@ int dtrack_open(struct dtrack *h);
  * dtrack_errmsg() - what the last failed call on the handle had to say.
  * @h: the handle
  *
- * Return: one line without a newline, in QEMU's words where it has them; "" at
- * first.  Valid until the next call on @h.
+ * A call that succeeds leaves it.
+ *
+ * Return: one line without a newline, in QEMU's words where it has them, for
+ * people to read; "" at first.  Valid until the next call on @h.
  */
 const char *dtrack_errmsg(const struct dtrack *h);
 
@@ -76,7 +85,8 @@ const char *dtrack_errmsg(const struct dtrack *h);
  *
  * Return: one of "GenericError", "DeviceNotFound", "BitmapNotFound", "Exists",
  * "Busy", "Inconsistent", "ReadOnly", "NoSpace", "Stale", "Usage" (arguments
- * that contradict each other), "Permission"; a constant.
+ * that contradict each other), "Permission"; a constant.  "GenericError" at
+ * first.
  */
 const char *dtrack_errclass(const struct dtrack *h);
 
@@ -113,7 +123,10 @@ int dtrack_parse_size(const char *text, uint64_t *bytes);
  * @name: a path of a block device if it contains '/', else a dm name
  * @dev: result
  *
- * Return: 0; -ENODEV when there is no such device or it is not tracked.
+ * Messages about @dev call it @name from then on.
+ *
+ * Return: 0; -ENODEV when there is no such device or it is not tracked; an
+ * errno of stat(2).
  */
 int dtrack_dev_find(struct dtrack *h, const char *name,
 		    struct dtrack_dev *dev);
@@ -121,11 +134,14 @@ int dtrack_dev_find(struct dtrack *h, const char *name,
 /**
  * dtrack_dev_create() - put a tracker over a whole block device.
  * @h: the handle
- * @name: dm name of the new device, /dev/mapper/@name
+ * @name: dm name of the new device, /dev/mapper/@name; 1..127 bytes, no '/'
  * @device: path of the block device
  *
+ * It has no bitmaps yet.
+ *
  * Return: 0; -EEXIST when @name is taken, -EBUSY when @device is mounted or
- * held, -ENOTBLK, -ENOENT, or what device-mapper said.
+ * held, -ENOTBLK, -ENOENT, -EINVAL for a name that cannot be and a device
+ * without a sector, or what device-mapper said.
  */
 int dtrack_dev_create(struct dtrack *h, const char *name, const char *device);
 
@@ -141,7 +157,7 @@ int dtrack_dev_remove(struct dtrack *h, struct dtrack_dev dev);
 /**
  * dtrack_dev_list() - all tracked devices.
  * @h: the handle
- * @devs: result, an array; free() it
+ * @devs: result, an array in no particular order; free() it; NULL for none
  *
  * Return: the number of devices, or a negative errno.
  */
@@ -149,10 +165,10 @@ int dtrack_dev_list(struct dtrack *h, struct dtrack_dev **devs);
 
 /**
  * struct dtrack_dev_info - one tracked device.
- * @name: its dm name
+ * @name: its dm name; "" when it has gone meanwhile
  * @bytes: its size
  * @lower: the block device below
- * @lower_start: where it begins on @lower
+ * @lower_start: where it begins on @lower, bytes
  * @nr_bitmaps: number of bitmaps
  */
 struct dtrack_dev_info {
@@ -168,7 +184,8 @@ struct dtrack_dev_info {
  * @h: the handle
  * @dev: the device
  * @info: result
- * @size: sizeof(*@info) as the caller knows it
+ * @size: sizeof(*@info) as the caller knows it: what it does not know is left
+ *	out, what the library does not know is zero
  *
  * Return: 0 or -ENODEV.
  */
@@ -179,6 +196,9 @@ int dtrack_dev_info(struct dtrack *h, struct dtrack_dev dev,
  * dtrack_dev_mounted() - whether a file system on the device is mounted.
  * @h: the handle
  * @dev: the device
+ *
+ * In the caller's mount namespace, and directly: not whether a device on top of
+ * it is.
  *
  * Return: 1, 0, or a negative errno.
  */
@@ -193,10 +213,10 @@ struct dtrack_bitmaps;
  * @h: the handle
  * @dev: the device
  * @name: of one bitmap, or NULL for all
- * @list: result; dtrack_bitmaps_free() it
+ * @list: result, as of one moment; dtrack_bitmaps_free() it, also an empty one
  *
- * Return: the number of bitmaps; -ENOENT when there is none called @name,
- * -ENODEV.
+ * Return: the number of bitmaps, 0..256; -ENOENT when there is none called
+ * @name, -ENODEV.
  */
 int dtrack_bitmaps_get(struct dtrack *h, struct dtrack_dev dev,
 		       const char *name, struct dtrack_bitmaps **list);
@@ -206,7 +226,7 @@ int dtrack_bitmaps_get(struct dtrack *h, struct dtrack_dev dev,
  * @list: of dtrack_bitmaps_get()
  * @i: 0 .. number - 1, in order of creation
  *
- * Return: the bitmap, or NULL when @i is beyond the last.
+ * Return: the bitmap, the list's, or NULL when @i is beyond the last.
  */
 const struct dtrack_bitmap_info *
 dtrack_bitmaps_at(const struct dtrack_bitmaps *list, unsigned int i);
@@ -235,7 +255,11 @@ void dtrack_uuid_format(const uint8_t uuid[DTRACK_UUID_LEN],
  * @granularity: bytes, a power of two in 512 .. 2 GiB; 0 for 64 KiB
  * @flags: DTRACK_ADD_*
  *
- * Return: 0; -EEXIST, -EINVAL, -EOVERFLOW, -EOPNOTSUPP, -ENODEV.
+ * What is written from here on is dirty in it, writes in flight included.
+ *
+ * Return: 0; -EEXIST, -EINVAL for name or granularity, -EOVERFLOW for more than
+ * 256 bitmaps or more memory than the module allows a device, -EOPNOTSUPP for
+ * DTRACK_ADD_PERSISTENT without a metadata device, -ENODEV.
  */
 int dtrack_bitmap_add(struct dtrack *h, struct dtrack_dev dev,
 		      const char *name, uint64_t granularity,
@@ -257,6 +281,8 @@ int dtrack_bitmap_remove(struct dtrack *h, struct dtrack_dev dev,
  * @h: the handle
  * @dev: the device
  * @name: the bitmap
+ *
+ * Its generation steps on: copies that fitted it do no longer.
  *
  * Return: 0; -ENOENT, -EBUSY, -EROFS, -EUCLEAN, -ENODEV.
  */
@@ -280,6 +306,8 @@ int dtrack_bitmap_enable(struct dtrack *h, struct dtrack_dev dev,
  * @dev: the device
  * @name: the bitmap
  *
+ * It keeps what it has.  Its generation steps on, unless it was disabled.
+ *
  * Return: 0; -ENOENT, -EBUSY, -EUCLEAN, -ENODEV.
  */
 int dtrack_bitmap_disable(struct dtrack *h, struct dtrack_dev dev,
@@ -290,10 +318,16 @@ int dtrack_bitmap_disable(struct dtrack *h, struct dtrack_dev dev,
  * @h: the handle
  * @dev: the target's device
  * @name: the target, not frozen
- * @sources: array of bitmaps, also of other devices of the same size
+ * @sources: array of bitmaps, not frozen, also of other devices of the same
+ *	size; may have the target among them
  * @nr: number of them, 0..256; 0 succeeds
  *
- * Return: 0; -ENOENT, -EBUSY, -EROFS, -EUCLEAN, -ERANGE, -ENODEV.
+ * Granularities may differ: every dirty byte of a source is dirty in the
+ * target.
+ *
+ * Return: 0; -ENOENT, -EBUSY, -EUCLEAN, of the target or a source, -EROFS of the
+ * target's device, -ERANGE when sizes differ, -EINVAL for more than 256 sources,
+ * -ENODEV.
  */
 int dtrack_bitmap_merge(struct dtrack *h, struct dtrack_dev dev,
 			const char *name, const struct dtrack_source *sources,
@@ -304,19 +338,20 @@ int dtrack_bitmap_merge(struct dtrack *h, struct dtrack_dev dev,
  * @h: the handle
  * @source: result
  * @dev: its device
- * @name: the bitmap
+ * @name: the bitmap; copied
  *
- * Return: 0; -ENOENT when @name can be no bitmap's.
+ * Return: 0; -ENOENT when @name can be no bitmap's: "" or over 1023 bytes.
  */
 int dtrack_source_init(struct dtrack *h, struct dtrack_source *source,
 		       struct dtrack_dev dev, const char *name);
 
 /**
  * struct dtrack_freeze - how to freeze, and what came of it.
- * @mode: enum dtrack_mode
- * @set: enum dtrack_set
+ * @mode: enum dtrack_mode: what the end does
+ * @set: enum dtrack_set: what may be reported as copied, and in mode 'always'
+ *	stays dirty where it is not
  * @flags: DTRACK_FREEZE_*
- * @run: result: id of this freeze
+ * @run: result: id of this freeze, for its report and end; never 0
  * @generation: result: of the frozen content
  */
 struct dtrack_freeze {
@@ -334,7 +369,12 @@ struct dtrack_freeze {
  * @name: the bitmap
  * @f: in and out
  *
- * Return: 0; -ENOENT, -EBUSY, -EROFS, -EUCLEAN, -ENODEV.
+ * Waits for no I/O.  A write in flight is in the frozen content and, when it
+ * completes, in the successor.  With an owner it ends with dtrack_free() or the
+ * process: the kernel reclaims.
+ *
+ * Return: 0; -ENOENT, -EBUSY, -EROFS but in mode 'never', -EUCLEAN, -EINVAL for
+ * a field of @f, -ENODEV.
  */
 int dtrack_bitmap_freeze(struct dtrack *h, struct dtrack_dev dev,
 			 const char *name, struct dtrack_freeze *f);
@@ -345,10 +385,15 @@ int dtrack_bitmap_freeze(struct dtrack *h, struct dtrack_dev dev,
  * @dev: the device
  * @name: the bitmap
  * @run: of the freeze, or 0 for one without owner
- * @generation: result, or NULL
+ * @generation: result: the bitmap's afterwards, that a complete copy fits; or
+ *	NULL
+ *
+ * To be called when the whole copy is durable.  In mode 'always' what was not
+ * reported stays dirty.
  *
  * Return: 0; -ESTALE when the freeze was taken away, -EBUSY when another owns
- * it, -ENODATA when nothing is frozen, -ENOENT, -ENODEV.
+ * it, -ENODATA when nothing is frozen and @run is 0, -EINVAL in mode 'never',
+ * -ENOENT, -ENODEV.
  */
 int dtrack_bitmap_abdicate(struct dtrack *h, struct dtrack_dev dev,
 			   const char *name, uint64_t run,
@@ -360,10 +405,13 @@ int dtrack_bitmap_abdicate(struct dtrack *h, struct dtrack_dev dev,
  * @dev: the device
  * @name: the bitmap
  * @run: of the freeze, or 0 for one without owner
- * @flags: DTRACK_END_FORCE: whoever owns it
- * @generation: result, or NULL
+ * @flags: DTRACK_END_FORCE: whoever owns it; its owner then gets -ESTALE
+ * @generation: result: the bitmap's afterwards, or NULL
  *
- * Return: as dtrack_bitmap_abdicate().
+ * As if nothing had happened, but that in mode 'always' what was reported is
+ * clean unless it was written again.
+ *
+ * Return: as dtrack_bitmap_abdicate(), in any mode.
  */
 int dtrack_bitmap_reclaim(struct dtrack *h, struct dtrack_dev dev,
 			  const char *name, uint64_t run, unsigned int flags,
@@ -374,13 +422,16 @@ int dtrack_bitmap_reclaim(struct dtrack *h, struct dtrack_dev dev,
  * @h: the handle
  * @dev: the device
  * @name: the bitmap
- * @run: of the freeze
- * @ranges: whole granules inside the set
+ * @run: of the freeze, or 0 for one without owner
+ * @ranges: whole granules inside the set; the last may end with the content
  * @nr: number of ranges, 0..DTRACK_MAX_RANGES
  *
- * To be called after the target is flushed.
+ * To be called after the target is flushed.  Matters in mode 'always'; in the
+ * others it is checked and forgotten.  After -ENOMEM some ranges may have been
+ * taken, and the call may be repeated.
  *
- * Return: 0; -ESTALE when the freeze was taken away, -EINVAL.
+ * Return: 0; -EINVAL for a range, and none is taken; -ESTALE, -EBUSY, -ENODATA,
+ * -ENOENT, -ENODEV as dtrack_bitmap_abdicate().
  */
 int dtrack_bitmap_report(struct dtrack *h, struct dtrack_dev dev,
 			 const char *name, uint64_t run,
@@ -394,13 +445,14 @@ struct dtrack_extents;
  * @dev: the device
  * @name: the bitmap
  * @flags: DTRACK_EXTENTS_*
- * @generation: that the bitmap must have throughout, or 0 for any
+ * @generation: that the bitmap must have throughout, or 0 for that of the first
+ *	dtrack_extents_next()
  * @ext: result; dtrack_extents_close() it
  *
  * Memory is bounded whatever the bitmap's size.  Exact when the bitmap is
  * frozen or disabled, 'at least' while it records.
  *
- * Return: 0; -ENOENT, -ENODEV, -ESTALE.
+ * Return: 0; -ENOENT, -ENODEV.
  */
 int dtrack_extents_open(struct dtrack *h, struct dtrack_dev dev,
 			const char *name, unsigned int flags,
@@ -411,7 +463,9 @@ int dtrack_extents_open(struct dtrack *h, struct dtrack_dev dev,
  * @ext: of dtrack_extents_open()
  * @range: result: ascending, merged, cut at the end of the content
  *
- * Return: 1 with an extent, 0 when there is none left, or a negative errno.
+ * Return: 1 with an extent, 0 when there is none left; -ESTALE when the bitmap
+ * has another generation than it should, -ENOENT, -ENODEV, -ENODATA when there
+ * is no successor to be read.
  */
 int dtrack_extents_next(struct dtrack_extents *ext,
 			struct dtrack_range *range);
@@ -476,9 +530,11 @@ enum dtrack_run_event {
 };
 
 #define DTRACK_RUN_FORCE	(1U << 0)	/* whatever the manifest says */
-#define DTRACK_RUN_FSFREEZE	(1U << 1)	/* the file system, meanwhile */
+#define DTRACK_RUN_FSFREEZE	(1U << 1)	/* freeze and thaw the mounted file
+						 * system around the freeze
+						 */
 
-#define DTRACK_MODE_UNSET	(-1)
+#define DTRACK_MODE_UNSET	(-1)	/* no bitmap, or DTRACK_SYNC_INCREMENTAL */
 
 /**
  * struct dtrack_run_options - a backup run.
@@ -495,7 +551,8 @@ enum dtrack_run_event {
  * @jobs: requests in flight, >= 1; one is used for now
  * @speed: bytes a second, 0 for no limit
  * @notify: called from dtrack_run_execute(), or NULL; @done and @total are
- *	bytes, @message is set for DTRACK_RUN_STOPPED
+ *	bytes, @message is set for DTRACK_RUN_STOPPED and borrowed; may call
+ *	dtrack_run_cancel() and dtrack_run_resume(), nothing else of the handle's
  * @opaque: handed to @notify
  *
  * Zeroes are the defaults but for @size, @target, @mode, @stop_timeout and
@@ -558,16 +615,17 @@ struct dtrack_run;
  * @h: the handle
  * @options: what and how
  *
- * The part of dtrack_run_new() that needs no look at a device.
+ * The part of dtrack_run_new() that needs no look at a device, nor the kernel;
+ * @target is not looked at.
  *
- * Return: 0 or -EINVAL.
+ * Return: 0, or -EINVAL with class "Usage".
  */
 int dtrack_run_check(struct dtrack *h,
 		     const struct dtrack_run_options *options);
 
 /**
  * dtrack_run_new() - check whether a run may begin, and prepare it.
- * @h: the handle; must outlive @run and do nothing else meanwhile
+ * @h: the handle; must outlive @run, and do nothing else while it is executed
  * @dev: the device to copy
  * @options: what and how; @target and @bitmap are copied
  * @run: result; dtrack_run_free() it
@@ -590,10 +648,13 @@ int dtrack_run_new(struct dtrack *h, struct dtrack_dev dev,
  * dtrack_run_execute() - freeze, copy, flush, report, end by policy.
  * @run: of dtrack_run_new(); may be executed once
  *
- * On any failure the bitmap is reclaimed, as its mode says.
+ * Returns when all has ended.  On any failure the bitmap is reclaimed, as its
+ * mode says.
  *
  * Return: 0 when completed; -ECANCELED, -ESTALE when the freeze was taken
- * away, or the errno of what failed.
+ * away, -EAGAIN when the bitmap has changed since dtrack_run_new(), -EBUSY when
+ * it has been frozen since, -EINVAL the second time, or the errno of what
+ * failed.
  */
 int dtrack_run_execute(struct dtrack_run *run);
 
@@ -601,7 +662,9 @@ int dtrack_run_execute(struct dtrack_run *run);
  * dtrack_run_result() - what came of it.
  * @run: the run
  * @result: result
- * @size: sizeof(*@result) as the caller knows it
+ * @size: sizeof(*@result) as the caller knows it, as in dtrack_dev_info()
+ *
+ * Before dtrack_run_execute() it has what the run would copy.
  */
 void dtrack_run_result(const struct dtrack_run *run,
 		       struct dtrack_run_result *result, size_t size);
@@ -609,6 +672,8 @@ void dtrack_run_result(const struct dtrack_run *run,
 /**
  * dtrack_run_cancel() - ask a run to end in order, soon.
  * @run: the run
+ *
+ * Before its execution it will not begin, after it nothing happens.
  *
  * Context: also from a signal handler or another thread.
  */
