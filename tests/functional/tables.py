@@ -105,7 +105,10 @@ def _cell(cell, state, operation, what):
     t, other = _in_state(state), tracked()
     before = t.state()
     if cell in ('yes', 'no change'):
-        operation(t, other)
+        try:
+            operation(t, other)
+        except OSError as e:
+            raise AssertionError(f'{what}: refused: {e}') from e
         true(cell == 'yes' or t.state() == before, f'{what}: a change')
     else:
         with fails(cell):
