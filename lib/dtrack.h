@@ -464,8 +464,8 @@ int dtrack_extents_open(struct dtrack *h, struct dtrack_dev dev,
  * @range: result: ascending, merged, cut at the end of the content
  *
  * Return: 1 with an extent, 0 when there is none left; -ESTALE when the bitmap
- * has another generation than it should, -ENOENT, -ENODEV, -ENODATA when there
- * is no successor to be read.
+ * has another generation than it should, -ENOENT, -EUCLEAN, -ENODEV, -ENODATA when
+ * there is no successor to be read.
  */
 int dtrack_extents_next(struct dtrack_extents *ext,
 			struct dtrack_range *range);
