@@ -11,8 +11,8 @@
  * A handle is not thread-safe: one for each thread.  The library prints
  * nothing, never exits, installs no signal handler and starts no process but
  * those of libkmod when it loads the module.  All files are O_CLOEXEC.  Sizes,
- * offsets and lengths are bytes.  Strings and arrays given are borrowed for the
- * call; strings returned belong to the object that they were asked of.
+ * offsets and lengths are bytes.  Strings given are borrowed for the call;
+ * strings returned belong to the object that they were asked of.
  *
  * A call that is refused has changed nothing.  Beside the errors named with it,
  * each that needs the kernel may give what dtrack_open() gives, and -ENOMEM;
