@@ -63,7 +63,7 @@ def _named(name, byte):
     return f'/dev/mapper/{name}'
 
 
-@case
+@case(limit=180)
 def examples_checkpoints():
     """This test will type what checkpoints.rst says, and compare what comes of
     it with what it says; all copies equal their device at the end."""
@@ -164,7 +164,7 @@ def example_program_fails():
          'another operation and cannot be used\n', 'words when busy')
 
 
-@case
+@case(limit=300)
 def example_program_killed():
     """This test will kill -9 the example before and after each of its ioctls:
     nothing is frozen, no dirty granule is lost, the next copy is right."""
