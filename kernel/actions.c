@@ -190,7 +190,7 @@ static void tell_action(struct dtr_leases *leases, struct dtrack_action *u,
 	case DTRACK_ACTION_RECLAIM:
 		u->generation = a->generation;
 		if (u->run)
-			dtr_leases_drop(leases, u->run);
+			dtr_leases_drop(leases, a->t, u->run);
 		break;
 	default:
 		break;

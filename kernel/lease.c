@@ -89,17 +89,19 @@ void dtr_leases_add(struct dtr_leases *leases, struct dtr_lease *lease, u64 run)
 /**
  * dtr_leases_drop() - a freeze has been ended by its owner's command.
  * @leases: of the file
+ * @t: tracker of the freeze: those of other devices may have the same id
  * @run: id of the freeze
  *
  * Context: process; sleeps.
  */
-void dtr_leases_drop(struct dtr_leases *leases, u64 run)
+void dtr_leases_drop(struct dtr_leases *leases, const struct dtr_tracker *t,
+		     u64 run)
 {
 	struct dtr_lease *lease;
 
 	mutex_lock(&leases->mutex);
 	list_for_each_entry(lease, &leases->list, link) {
-		if (lease->run == run) {
+		if (lease->t == t && lease->run == run) {
 			list_del(&lease->link);
 			dtr_lease_destroy(lease);
 			break;

@@ -30,7 +30,8 @@ struct dtr_lease *dtr_lease_create(struct dtr_tracker *t);
 void dtr_lease_destroy(struct dtr_lease *lease);
 void dtr_leases_add(struct dtr_leases *leases, struct dtr_lease *lease,
 		    u64 run);
-void dtr_leases_drop(struct dtr_leases *leases, u64 run);
+void dtr_leases_drop(struct dtr_leases *leases, const struct dtr_tracker *t,
+		     u64 run);
 void dtr_leases_reclaim(struct dtr_leases *leases, fl_owner_t files);
 
 #endif

@@ -2,7 +2,7 @@
 /*
  * subject.c - the project's kernel sources, in the hands of a test.
  *
- * All of them but for main.c and control.c, in one piece: so they export
+ * All of them but for main.c, control.c and actions.c, in one piece: so they export
  * nothing, register nothing, and a test module needs no other module.  Below
  * them, the ways to what is static there.
  */
@@ -21,6 +21,7 @@
 #include "query.c"
 #include "transaction.c"
 #include "lifecycle.c"
+#include "lease.c"
 #include "target.c"
 
 /* ---- A target without a table ---- */

@@ -5,6 +5,7 @@
 #include <linux/random.h>
 
 #include "fixture.h"
+#include "lease.h"
 
 #define CONDITIONAL	DTRACK_MODE_CONDITIONAL
 #define NEVER		DTRACK_MODE_NEVER
@@ -560,6 +561,32 @@ static void run_has_the_id_that_was_asked_for(struct kunit *test)
 	EXPECT_REFUSED(p, -EEXIST, 0, freeze);
 }
 
+/* Both are of the file: the end of one run is not that of the other. */
+static void run_of_the_same_id_elsewhere_keeps_its_owner(struct kunit *test)
+{
+	struct pair *p = pair_create(test);
+	struct dtr_leases leases;
+	unsigned int i;
+
+	dtr_leases_init(&leases);
+	for (i = 0; i < 2; i++) {
+		struct dtr_action a = act_freeze(p, i, "a", CONDITIONAL,
+						 DTRACK_SET_BITMAP);
+		struct dtr_lease *lease = dtr_lease_create(p->d[i]->t);
+		unsigned int failed;
+
+		KUNIT_ASSERT_NOT_NULL(test, lease);
+		a.run = 42;
+		a.owner = &leases;
+		KUNIT_ASSERT_EQ(test, 0, dtr_transact(&a, 1, &failed));
+		dtr_leases_add(&leases, lease, a.run);
+	}
+	dtr_leases_drop(&leases, p->d[1]->t, 42);
+	dtr_leases_reclaim(&leases, NULL);
+	KUNIT_EXPECT_EQ(test, 0, dtk_info(p->d[0], "a")->run);
+	KUNIT_EXPECT_EQ(test, 42, dtk_info(p->d[1], "a")->run);
+}
+
 /* One for each device and transaction, and for an owner that went. */
 static void end_of_runs_raises_one_event(struct kunit *test)
 {
@@ -817,6 +844,7 @@ static struct kunit_case transaction_cases[] = {
 	KUNIT_CASE(merge_of_a_recording_source_is_exact),
 	KUNIT_CASE(live_map_serves_both_outcomes),
 	KUNIT_CASE(run_has_the_id_that_was_asked_for),
+	KUNIT_CASE(run_of_the_same_id_elsewhere_keeps_its_owner),
 	KUNIT_CASE(end_of_runs_raises_one_event),
 	KUNIT_CASE(transaction_without_memory_changes_nothing),
 	KUNIT_CASE(random_transactions_are_all_or_nothing),
