@@ -126,7 +126,7 @@ void dtr_leases_reclaim(struct dtr_leases *leases, fl_owner_t files)
 		if (files && lease->files != files)
 			continue;
 		list_del(&lease->link);
-		dtr_named_reclaim_run(lease->t, lease->run);
+		dtr_named_reclaim_run(lease->t, leases, lease->run);
 		dtr_lease_destroy(lease);
 	}
 	mutex_unlock(&leases->mutex);

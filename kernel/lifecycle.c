@@ -394,8 +394,9 @@ static int apply_freeze(struct dtr_action *a, struct dtr_undo *u)
 }
 
 /*
- * Unites the successor with the base, where that may not fail.  Where the device was resized meanwhile
- * the successor has its size, and the base is cut or has a dirty tail to come.
+ * Unites the successor with the base, where that may not fail.  Where the device
+ * was resized meanwhile the successor has its size, and the base is cut or has a
+ * dirty tail to come.
  */
 static void unite(struct dtr_bitmap *base, struct dtr_bitmap *succ)
 {
@@ -646,16 +647,18 @@ void dtr_action_finish_locked(struct dtr_undo *u)
 /**
  * dtr_named_reclaim_run() - the owner of a freeze has gone without a word.
  * @t: tracker, perhaps gone
- * @run: id of the freeze, perhaps ended
+ * @owner: the open file
+ * @run: id of the freeze, perhaps ended, and then perhaps another's by now
  */
-void dtr_named_reclaim_run(struct dtr_tracker *t, u64 run)
+void dtr_named_reclaim_run(struct dtr_tracker *t, const void *owner, u64 run)
 {
 	struct dtr_named *n;
 
 	if (dtr_tracker_lock_live(t))
 		return;
 	list_for_each_entry(n, &t->bitmaps, link) {
-		if (n->freeze && n->freeze->run == run) {
+		if (n->freeze && n->freeze->run == run &&
+		    n->freeze->owner == owner) {
 			thaw(t, n, false);
 			break;
 		}

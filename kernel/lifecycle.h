@@ -70,7 +70,7 @@ void dtr_action_commit_locked(const struct dtr_action *a, struct dtr_undo *u);
 void dtr_action_finish_locked(struct dtr_undo *u);
 
 /* beside transactions */
-void dtr_named_reclaim_run(struct dtr_tracker *t, u64 run);
+void dtr_named_reclaim_run(struct dtr_tracker *t, const void *owner, u64 run);
 int dtr_named_report(struct dtr_tracker *t, const char *name,
 		     const struct dtr_run *run,
 		     const struct dtrack_range *ranges, u32 nr);

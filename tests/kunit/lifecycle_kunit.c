@@ -476,7 +476,7 @@ static int end_run(struct dtk_dev *dev, enum end end, u64 run)
 	case RECLAIM:
 		return dtk_named_reclaim(dev->t, "b", &by, &generation);
 	default:
-		dtr_named_reclaim_run(dev->t, run);
+		dtr_named_reclaim_run(dev->t, &file_a, run);
 		return 0;
 	}
 }
@@ -749,9 +749,9 @@ static void freeze_taken_away_is_stale(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, -ESTALE, abdicate_by(dev, &file_a, run));
 	KUNIT_EXPECT_EQ(test, -ESTALE, reclaim_by(dev, &file_a, run));
 	/* The close of the file that had it takes nothing from the new run. */
-	dtr_named_reclaim_run(dev->t, run);
+	dtr_named_reclaim_run(dev->t, &file_a, run);
 	DTK_EXPECT_UNCHANGED(dev, before);
-	dtr_named_reclaim_run(dev->t, next);
+	dtr_named_reclaim_run(dev->t, &file_a, next);
 	KUNIT_EXPECT_EQ(test, 0, dtk_info(dev, "b")->run);
 }
 

@@ -507,7 +507,7 @@ static void tracker_is_found_from_resume_to_removal(struct kunit *test)
 	/* Who had it open finds it gone, and closing is harmless. */
 	KUNIT_EXPECT_EQ(test, -ENODEV, dtk_named_clear(t, "b"));
 	KUNIT_EXPECT_EQ(test, -ENODEV, dtk_named_add(t, "c", 0, false, NULL));
-	dtr_named_reclaim_run(t, 1);
+	dtr_named_reclaim_run(t, &devt, 1);
 	dtr_tracker_put(t);
 }
 

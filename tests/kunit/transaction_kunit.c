@@ -11,7 +11,7 @@
 #define NEVER		DTRACK_MODE_NEVER
 #define ALWAYS		DTRACK_MODE_ALWAYS
 
-static const char file;
+static const char file, other_file;
 
 /**
  * struct pair - two devices of the size, with "a" and "b" each.
@@ -587,6 +587,26 @@ static void run_of_the_same_id_elsewhere_keeps_its_owner(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 42, dtk_info(p->d[1], "a")->run);
 }
 
+/* Taken away and given the same id again, it is another's. */
+static void late_close_ends_no_run_of_others(struct kunit *test)
+{
+	struct pair *p = pair_create(test);
+	struct dtr_action freeze = act_freeze(p, 0, "a", CONDITIONAL,
+					      DTRACK_SET_BITMAP);
+	struct dtr_action take = act(p, 0, DTRACK_ACTION_RECLAIM, "a");
+	unsigned int failed;
+
+	freeze.run = 42;
+	freeze.owner = &file;
+	take.force = true;
+	KUNIT_ASSERT_EQ(test, 0, dtr_transact(&freeze, 1, &failed));
+	KUNIT_ASSERT_EQ(test, 0, dtr_transact(&take, 1, &failed));
+	freeze.owner = &other_file;
+	KUNIT_ASSERT_EQ(test, 0, dtr_transact(&freeze, 1, &failed));
+	dtr_named_reclaim_run(p->d[0]->t, &file, 42);
+	KUNIT_EXPECT_EQ(test, 42, dtk_info(p->d[0], "a")->run);
+}
+
 /* One for each device and transaction, and for an owner that went. */
 static void end_of_runs_raises_one_event(struct kunit *test)
 {
@@ -610,7 +630,7 @@ static void end_of_runs_raises_one_event(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 1, dtk_hooks.events);
 	dtk_hooks.events = 0;
 	run = dtk_freeze(p->d[0], "a", CONDITIONAL, DTRACK_SET_BITMAP, &file);
-	dtr_named_reclaim_run(t, run);
+	dtr_named_reclaim_run(t, &file, run);
 	flush_work(&t->event);
 	KUNIT_EXPECT_EQ(test, 1, dtk_hooks.events);
 	t->table = NULL;
@@ -845,6 +865,7 @@ static struct kunit_case transaction_cases[] = {
 	KUNIT_CASE(live_map_serves_both_outcomes),
 	KUNIT_CASE(run_has_the_id_that_was_asked_for),
 	KUNIT_CASE(run_of_the_same_id_elsewhere_keeps_its_owner),
+	KUNIT_CASE(late_close_ends_no_run_of_others),
 	KUNIT_CASE(end_of_runs_raises_one_event),
 	KUNIT_CASE(transaction_without_memory_changes_nothing),
 	KUNIT_CASE(random_transactions_are_all_or_nothing),
