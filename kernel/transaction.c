@@ -26,7 +26,7 @@ static DEFINE_MUTEX(transaction_mutex);
  * struct participant - a tracker that a transaction is about.
  * @t: the tracker, locked; perhaps gone
  * @next: epoch to be published, NULL: it does not rotate
- * @old: the one before
+ * @old: the one before, NULL until then; never followed once it is folded
  */
 struct participant {
 	struct dtr_tracker *t;
@@ -284,6 +284,19 @@ static int rotate_trackers(struct transaction *tx)
 	return 0;
 }
 
+/*
+ * In vain, the live maps may be finer than what records and the limit allow
+ * for.
+ */
+static void trim_trackers(struct transaction *tx)
+{
+	unsigned int i;
+
+	for (i = 0; i < tx->nr_parts; i++)
+		if (tx->parts[i].old)
+			dtr_tracker_trim_locked(tx->parts[i].t);
+}
+
 /* ---- Actions ---- */
 
 static void make_certain(struct transaction *tx)
@@ -320,6 +333,7 @@ static int apply_all(struct transaction *tx, unsigned int *failed)
 	*failed = i;
 	while (i--)
 		dtr_action_undo_locked(&tx->actions[i], &tx->undo[i]);
+	trim_trackers(tx);
 	return r;
 }
 

@@ -534,6 +534,23 @@ static void live_map_serves_both_outcomes(struct kunit *test)
 	DTK_EXPECT_DIRTY(p->d[1], "fine", "2");
 }
 
+/* What was made fine for an action that failed is as coarse as before. */
+static void live_map_of_a_failed_transaction_is_trimmed(struct kunit *test)
+{
+	struct pair *p = pair_create(test);
+	struct dtr_action actions[] = {
+		act_add(p, 0, "fine", 512),
+		act(p, 1, DTRACK_ACTION_ENABLE, "finer"),
+		act_abort(),
+	};
+
+	KUNIT_ASSERT_EQ(test, 0, dtk_named_add(p->d[1]->t, "finer", 1024, true,
+					       NULL));
+	EXPECT_REFUSED(p, -ECANCELED, 2, actions);
+	KUNIT_EXPECT_EQ(test, 12, dtk_epoch(p->d[0])->map.shift);
+	KUNIT_EXPECT_EQ(test, 12, dtk_epoch(p->d[1])->map.shift);
+}
+
 /* ---- Runs ---- */
 
 static void run_has_the_id_that_was_asked_for(struct kunit *test)
@@ -863,6 +880,7 @@ static struct kunit_case transaction_cases[] = {
 	KUNIT_CASE(write_in_flight_is_in_old_and_new),
 	KUNIT_CASE(merge_of_a_recording_source_is_exact),
 	KUNIT_CASE(live_map_serves_both_outcomes),
+	KUNIT_CASE(live_map_of_a_failed_transaction_is_trimmed),
 	KUNIT_CASE(run_has_the_id_that_was_asked_for),
 	KUNIT_CASE(run_of_the_same_id_elsewhere_keeps_its_owner),
 	KUNIT_CASE(late_close_ends_no_run_of_others),
