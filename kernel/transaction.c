@@ -11,6 +11,7 @@
  * stays, which changes no content (but for 'full' leaves without memory).
  */
 #include <linux/mm.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
 
@@ -229,6 +230,7 @@ static int prepare_rotation(const struct transaction *tx, struct participant *p)
 	for (i = 0; i < tx->nr; i++) {
 		const struct dtr_action *a = &tx->actions[i];
 
+		cond_resched();
 		rotates = rotates || reads_apart(tx, a, p->t);
 		if (a->t != p->t)
 			continue;
@@ -321,6 +323,7 @@ static int apply_all(struct transaction *tx, unsigned int *failed)
 	int r = 0;
 
 	for (i = 0; i < tx->nr; i++) {
+		cond_resched();
 		r = dtr_action_apply_locked(&tx->actions[i], &tx->undo[i],
 					    i == tx->nr - 1);
 		if (r)
