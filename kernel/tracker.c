@@ -407,12 +407,14 @@ static void reap_epochs(struct work_struct *work)
 static void raise_event(struct work_struct *work)
 {
 	struct dtr_tracker *t = container_of(work, struct dtr_tracker, event);
+	unsigned int noio = memalloc_noio_save();
 
 	mutex_lock(&t->mutex);
 	if (t->event_due && t->table)
 		dm_table_event(t->table);
 	t->event_due = false;
 	mutex_unlock(&t->mutex);
+	memalloc_noio_restore(noio);
 }
 
 /**
