@@ -340,7 +340,7 @@ static void cell_enter(struct cell *c, enum state state)
 		break;
 	}
 	dtk_dev_set_ro(c->dev, state == READONLY || state == BUSY_READONLY ||
-				state == READONLY_INCONSISTENT);
+			       state == READONLY_INCONSISTENT);
 }
 
 /* A row of @ops by a state, and its number plus one as the parameter. */
