@@ -472,6 +472,7 @@ static int thaw_for_now(struct dtr_undo *u, struct dtr_named *n, bool abdicate)
 	}
 	replace_base(u, n, &base);
 	u->moved = moved;
+	u->ended = true;
 	note_end(n, f, abdicate);
 	return 0;
 }
@@ -604,7 +605,7 @@ void dtr_action_undo_locked(const struct dtr_action *a, struct dtr_undo *u)
 		dtr_bitmap_exit(&n->base);
 	if (u->replaced)
 		n->base = u->base;
-	if (n->freeze && !u->freeze)
+	if (n->freeze && n->freeze != u->freeze)
 		dtr_freeze_free(n->freeze);
 	n->freeze = u->freeze;
 	n->generation = u->generation;
@@ -626,7 +627,7 @@ void dtr_action_commit_locked(const struct dtr_action *a, struct dtr_undo *u)
 		drop_named(a->t, u->n);
 	if (u->replaced)
 		dtr_bitmap_exit(&u->base);
-	if (u->freeze) {
+	if (u->ended) {
 		dtr_freeze_free(u->freeze);
 		dtr_tracker_event_locked(a->t);
 	}

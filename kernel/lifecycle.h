@@ -20,7 +20,8 @@
  * @replaced: @n has another base now, @base is the one before
  * @moved: its base now is the successor of @freeze, not a bitmap of its own
  * @base: the base before
- * @freeze: the freeze before; one that is not NULL was ended
+ * @ended: @freeze was ended, and is kept
+ * @freeze: the freeze before, or NULL
  * @generation: before
  * @last_run: before
  * @recording: before
@@ -30,6 +31,7 @@ struct dtr_undo {
 	struct dtr_named *n;
 	bool replaced;
 	bool moved;
+	bool ended;
 	struct dtr_bitmap base;
 	struct dtr_freeze *freeze;
 	u64 generation;
