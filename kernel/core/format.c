@@ -9,6 +9,7 @@
  * Invariant: a chunk is validated as a whole before any bit of it is set.
  */
 #include "format.h"
+#include "le.h"
 
 #define BLOCK_SHIFT		15
 #define BLOCK_BITS		BIT_ULL(BLOCK_SHIFT)
@@ -19,53 +20,6 @@
 #define KIND_FULL		0x8001
 /* From here on the raw bits are not longer. */
 #define SPARSE_MAX		(BLOCK_BYTES / 2 - 1)
-
-/* ---- Little-endian numbers at any address ---- */
-
-static void put16(void *at, u16 value)
-{
-	__le16 le = cpu_to_le16(value);
-
-	memcpy(at, &le, sizeof(le));
-}
-
-static void put32(void *at, u32 value)
-{
-	__le32 le = cpu_to_le32(value);
-
-	memcpy(at, &le, sizeof(le));
-}
-
-static void put64(void *at, u64 value)
-{
-	__le64 le = cpu_to_le64(value);
-
-	memcpy(at, &le, sizeof(le));
-}
-
-static u16 get16(const void *at)
-{
-	__le16 le;
-
-	memcpy(&le, at, sizeof(le));
-	return le16_to_cpu(le);
-}
-
-static u32 get32(const void *at)
-{
-	__le32 le;
-
-	memcpy(&le, at, sizeof(le));
-	return le32_to_cpu(le);
-}
-
-static u64 get64(const void *at)
-{
-	__le64 le;
-
-	memcpy(&le, at, sizeof(le));
-	return le64_to_cpu(le);
-}
 
 /* ---- Header ---- */
 
@@ -80,7 +34,7 @@ static u64 checksum(const u8 *buf, u32 payload)
 	u8 head[DTR_CHUNK_HEAD_BYTES];
 
 	memcpy(head, buf, sizeof(head));
-	put64(head + 40, 0);
+	dtr_put64(head + 40, 0);
 	return dtr_port_hash(buf + sizeof(head), payload,
 			     dtr_port_hash(head, sizeof(head), 0));
 }
@@ -88,35 +42,35 @@ static u64 checksum(const u8 *buf, u32 payload)
 static void put_head(const struct dtr_bitmap *bm, const struct head *head,
 		     u8 *buf)
 {
-	put32(buf, DTR_CHUNK_MAGIC);
-	put16(buf + 4, DTR_CHUNK_VERSION);
-	put16(buf + 6, bm->shift);
-	put32(buf + 8, head->payload);
-	put32(buf + 12, 0);
-	put64(buf + 16, bm->size);
-	put64(buf + 24, head->first);
-	put64(buf + 32, head->next);
-	put64(buf + 40, checksum(buf, head->payload));
+	dtr_put32(buf, DTR_CHUNK_MAGIC);
+	dtr_put16(buf + 4, DTR_CHUNK_VERSION);
+	dtr_put16(buf + 6, bm->shift);
+	dtr_put32(buf + 8, head->payload);
+	dtr_put32(buf + 12, 0);
+	dtr_put64(buf + 16, bm->size);
+	dtr_put64(buf + 24, head->first);
+	dtr_put64(buf + 32, head->next);
+	dtr_put64(buf + 40, checksum(buf, head->payload));
 }
 
 static int get_head(const struct dtr_bitmap *bm, u64 cursor, const u8 *buf,
 		    size_t len, struct head *head)
 {
-	if (len < DTR_CHUNK_HEAD_BYTES || get32(buf) != DTR_CHUNK_MAGIC)
+	if (len < DTR_CHUNK_HEAD_BYTES || dtr_get32(buf) != DTR_CHUNK_MAGIC)
 		return -EINVAL;
-	if (get16(buf + 4) != DTR_CHUNK_VERSION)
+	if (dtr_get16(buf + 4) != DTR_CHUNK_VERSION)
 		return -EOPNOTSUPP;
-	head->payload = get32(buf + 8);
+	head->payload = dtr_get32(buf + 8);
 	if (head->payload > len - DTR_CHUNK_HEAD_BYTES)
 		return -EINVAL;
-	if (get64(buf + 40) != checksum(buf, head->payload))
+	if (dtr_get64(buf + 40) != checksum(buf, head->payload))
 		return -EBADMSG;
 
-	if (get16(buf + 6) != bm->shift || get64(buf + 16) != bm->size)
+	if (dtr_get16(buf + 6) != bm->shift || dtr_get64(buf + 16) != bm->size)
 		return -ERANGE;
-	head->first = get64(buf + 24);
-	head->next = get64(buf + 32);
-	if (get32(buf + 12) || head->first != cursor ||
+	head->first = dtr_get64(buf + 24);
+	head->next = dtr_get64(buf + 32);
+	if (dtr_get32(buf + 12) || head->first != cursor ||
 	    head->next <= head->first || head->next > bm->nr_bits ||
 	    head->first & (BLOCK_BITS - 1) ||
 	    (head->next & (BLOCK_BITS - 1) && head->next != bm->nr_bits))
@@ -140,7 +94,7 @@ static unsigned int put_sparse(const struct dtr_bitmap *bm, u64 first, u64 last,
 	while (dtr_bitmap_next_dirty(bm, bit, &bit) && bit <= last) {
 		if (nr == SPARSE_MAX)
 			return 0;
-		put16(buf + 2 * nr++, bit - first);
+		dtr_put16(buf + 2 * nr++, bit - first);
 		bit++;
 	}
 	return nr;
@@ -155,10 +109,10 @@ static size_t put_block(const struct dtr_bitmap *bm, u64 first, u64 nr, u8 *buf)
 	if (dtr_bitmap_count_range(bm, first, first + nr - 1) <= SPARSE_MAX)
 		sparse = put_sparse(bm, first, first + nr - 1, body);
 	if (sparse) {
-		put16(buf + 4, sparse);
+		dtr_put16(buf + 4, sparse);
 		return RECORD_HEAD_BYTES + 2 * sparse;
 	}
-	put16(buf + 4, KIND_RAW);
+	dtr_put16(buf + 4, KIND_RAW);
 	dtr_bitmap_get_bits(bm, first, nr, body);
 	return RECORD_HEAD_BYTES + ((nr + 7) >> 3);
 }
@@ -202,7 +156,7 @@ size_t dtr_chunk_encode(const struct dtr_bitmap *bm, u64 *cursor, void *buf,
 		if (nr > BLOCK_BITS)
 			nr = BLOCK_BITS;
 
-		put32(at, block);
+		dtr_put32(at, block);
 		if (!dtr_bitmap_next_clean(bm, bit, &clean))
 			clean = bm->nr_bits;
 		if (clean - bit >= nr) {
@@ -212,8 +166,8 @@ size_t dtr_chunk_encode(const struct dtr_bitmap *bm, u64 *cursor, void *buf,
 				run++;
 			if (run > U32_MAX)
 				run = U32_MAX;
-			put16(at + 4, KIND_FULL);
-			put32(at + RECORD_HEAD_BYTES, run);
+			dtr_put16(at + 4, KIND_FULL);
+			dtr_put32(at + RECORD_HEAD_BYTES, run);
 			at += RECORD_HEAD_BYTES + 4;
 			bit += run << BLOCK_SHIFT;
 		} else {
@@ -251,8 +205,8 @@ static int get_record(const struct head *head, u64 min, const u8 *at, u32 left,
 	if (left < RECORD_HEAD_BYTES)
 		return -EINVAL;
 	left -= RECORD_HEAD_BYTES;
-	rec->first = head->first + ((u64)get32(at) << BLOCK_SHIFT);
-	rec->kind = get16(at + 4);
+	rec->first = head->first + ((u64)dtr_get32(at) << BLOCK_SHIFT);
+	rec->kind = dtr_get16(at + 4);
 	rec->body = at + RECORD_HEAD_BYTES;
 	if (rec->first < min || rec->first >= head->next)
 		return -EINVAL;
@@ -261,7 +215,7 @@ static int get_record(const struct head *head, u64 min, const u8 *at, u32 left,
 		rec->body_len = 4;
 		if (left < rec->body_len)
 			return -EINVAL;
-		blocks = get32(rec->body);
+		blocks = dtr_get32(rec->body);
 		if (!blocks || blocks - 1 > (head->next - 1 - rec->first) >>
 					    BLOCK_SHIFT)
 			return -EINVAL;
@@ -291,7 +245,7 @@ static bool body_is_valid(const struct record *rec)
 	if (rec->kind == KIND_FULL)
 		return true;
 	for (i = 0; i < rec->kind; i++) {
-		u32 bit = get16(rec->body + 2 * i);
+		u32 bit = dtr_get16(rec->body + 2 * i);
 
 		if (bit < min || bit >= rec->nr)
 			return false;
@@ -307,7 +261,7 @@ static void apply_sparse(struct dtr_bitmap *bm, const struct record *rec)
 	unsigned int nr = 0;
 
 	for (i = 0; i < rec->kind; i++) {
-		offsets[nr++] = get16(rec->body + 2 * i);
+		offsets[nr++] = dtr_get16(rec->body + 2 * i);
 		if (nr < ARRAY_SIZE(offsets) && i + 1 < rec->kind)
 			continue;
 		dtr_bitmap_set_list(bm, rec->first, offsets, nr);
