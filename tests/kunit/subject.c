@@ -11,6 +11,7 @@
 #include "core/bitmap.c"
 #include "core/bitmap-merge.c"
 #include "core/bitmap-read.c"
+#include "core/export.c"
 #include "core/extent.c"
 #include "core/format.c"
 #include "core/geometry.c"

@@ -15,8 +15,9 @@
  * Sets of granules are written as in the specification: "1 255-256" are the
  * granules 1, 255 and 256, "" is the empty set.
  */
+#include "export.h"
 #include "extent.h"
-#include "format.h"
+#include "le.h"
 
 #define KIB		(1ULL << 10)
 #define MIB		(1ULL << 20)
@@ -1616,6 +1617,229 @@ static void test_chunk_decode_out_of_order(struct core_test *t)
 	dtr_port_free(buf);
 }
 
+/* ---- the header of a file ---- */
+
+struct core_export {
+	struct dtr_export in;
+	struct dtr_export out;
+	u8 *buf;
+	size_t len;
+};
+
+static struct core_export *core_export_begin(const char *name)
+{
+	struct core_export *e = dtr_port_zalloc(sizeof(*e));
+	unsigned int i;
+
+	if (!e)
+		return NULL;
+	e->buf = dtr_port_zalloc(DTR_EXPORT_MAX_BYTES + 1);
+	if (!e->buf) {
+		dtr_port_free(e);
+		return NULL;
+	}
+	e->in.length = 1000000;
+	e->in.size = MIB + 512;
+	e->in.count = 65536;
+	e->in.generation = 7;
+	e->in.hash = 0x123456789abcdef0ULL;
+	e->in.shift = 16;
+	e->in.flags = DTR_EXPORT_RECORDING | DTR_EXPORT_AT_LEAST;
+	for (i = 0; i < sizeof(e->in.uuid); i++)
+		e->in.uuid[i] = 0xf0 + i;
+	memcpy(e->in.name, name, strlen(name));
+	/* An odd address. */
+	e->len = dtr_export_encode(&e->in, e->buf + 1, DTR_EXPORT_MAX_BYTES);
+	return e;
+}
+
+static void core_export_end(struct core_export *e)
+{
+	dtr_port_free(e->buf);
+	dtr_port_free(e);
+}
+
+/* Makes the checksum right again, as somebody hostile would. */
+static void core_export_sign(struct core_export *e)
+{
+	u8 *at = e->buf + 1;
+
+	dtr_put64(at + 88, 0);
+	dtr_put64(at + 88, dtr_port_hash(at + 96, e->len - 96,
+					 dtr_port_hash(at, 96, 0)));
+}
+
+static long core_export_decode(struct core_export *e, const char **why)
+{
+	*why = "";
+	return dtr_export_decode(&e->out, e->buf + 1, e->len, why);
+}
+
+/* Up to its colon @why is @field. */
+static bool core_is_field(const char *why, const char *field)
+{
+	size_t len = strlen(field);
+
+	return why && !strncmp(why, field, len) && why[len] == ':';
+}
+
+static void test_export_roundtrip(struct core_test *t)
+{
+	static char name[DTR_NAME_MAX + 1];
+	static const unsigned int lens[] = { 1, 7, DTR_NAME_MAX };
+	struct core_export *e;
+	const char *why;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(lens); i++) {
+		memset(name, 0, sizeof(name));
+		memset(name, 'n', lens[i]);
+		e = core_export_begin(name);
+		CORE_TRUE(t, e);
+		CORE_EQ(t, e->len, 96 + lens[i]);
+		CORE_EQ(t, core_export_decode(e, &why), (long)e->len);
+		CORE_TRUE(t, !memcmp(&e->in, &e->out, sizeof(e->in)));
+		/* More behind it is none of its business. */
+		CORE_EQ(t, dtr_export_decode(&e->out, e->buf + 1, e->len + 9,
+					     &why), (long)e->len);
+		CORE_EQ(t, dtr_export_encode(&e->in, e->buf, e->len - 1), 0);
+		core_export_end(e);
+	}
+}
+
+/* The bytes that other programs rely on. */
+static void test_export_layout(struct core_test *t)
+{
+	struct core_export *e = core_export_begin("b");
+	u8 *at;
+
+	CORE_TRUE(t, e);
+	at = e->buf + 1;
+	CORE_TRUE(t, !memcmp(at, "DTRBITS\n", 8));
+	CORE_EQ(t, dtr_get32(at + 8), 1);
+	CORE_EQ(t, dtr_get32(at + 12), 97);
+	CORE_EQ(t, dtr_get64(at + 16), 1000000);
+	CORE_EQ(t, dtr_get64(at + 24), 1049088);
+	CORE_EQ(t, dtr_get64(at + 32), 65536);
+	CORE_EQ(t, dtr_get64(at + 40), 65536);
+	CORE_EQ(t, dtr_get64(at + 48), 7);
+	CORE_EQ(t, at[56], 0xf0);
+	CORE_EQ(t, at[71], 0xff);
+	CORE_EQ(t, dtr_get32(at + 72), 3);
+	CORE_EQ(t, dtr_get32(at + 76), 0);
+	CORE_TRUE(t, dtr_get64(at + 80) == 0x123456789abcdef0ULL);
+	CORE_EQ(t, at[96], 'b');
+	core_export_end(e);
+}
+
+static void test_export_decode_damaged(struct core_test *t)
+{
+	struct core_export *e = core_export_begin("bitmap");
+	const char *why;
+	size_t len, i;
+	long r;
+
+	CORE_TRUE(t, e);
+	for (len = e->len, e->len = 0; e->len < len; e->len++) {
+		CORE_EQ(t, core_export_decode(e, &why), -EINVAL);
+		CORE_TRUE(t, core_is_field(why, e->len < 16 ? "magic" :
+						"header"));
+	}
+	for (i = 0; i < 8 * len; i++) {
+		e->buf[1 + i / 8] ^= 1 << i % 8;
+		r = core_export_decode(e, &why);
+		CORE_TRUE(t, r == -EINVAL || r == -EOPNOTSUPP || r == -EBADMSG);
+		CORE_TRUE(t, *why);
+		e->buf[1 + i / 8] ^= 1 << i % 8;
+	}
+	CORE_EQ(t, core_export_decode(e, &why), (long)len);
+	core_export_end(e);
+}
+
+/* One who knows the checksum gets no further. */
+static void test_export_decode_hostile(struct core_test *t)
+{
+	static const struct {
+		unsigned int at;
+		u64 value;
+		unsigned int bytes;
+		long err;
+		const char *field;
+	} rows[] = {
+		{ 0, 'd', 1, -EINVAL, "magic" },
+		{ 8, 0, 4, -EOPNOTSUPP, "version" },
+		{ 8, 2, 4, -EOPNOTSUPP, "version" },
+		{ 8, 0x10001, 4, -EOPNOTSUPP, "version" },
+		{ 12, 0, 4, -EINVAL, "header" },
+		{ 12, 96, 4, -EINVAL, "header" },
+		{ 12, 98, 4, -EINVAL, "header" },
+		{ 12, 1120, 4, -EINVAL, "header" },
+		{ 12, U32_MAX, 4, -EINVAL, "header" },
+		{ 16, 96, 8, -EINVAL, "length" },
+		{ 24, 0, 8, -EINVAL, "size" },
+		{ 24, (1ULL << 63) + 1, 8, -EINVAL, "size" },
+		{ 32, 0, 8, -EINVAL, "granularity" },
+		{ 32, 256, 8, -EINVAL, "granularity" },
+		{ 32, 1000, 8, -EINVAL, "granularity" },
+		{ 32, 1ULL << 32, 8, -EINVAL, "granularity" },
+		{ 40, MIB + 513, 8, -EINVAL, "count" },
+		{ 48, 0, 8, -EINVAL, "generation" },
+		{ 72, 4, 4, -EINVAL, "flags" },
+		{ 72, 1U << 31, 4, -EINVAL, "flags" },
+		{ 76, 1, 4, -EINVAL, "zero" },
+		{ 96, 0, 1, -EINVAL, "name" },
+		{ 96, '/', 1, -EINVAL, "name" },
+		{ 96, 0xff, 1, -EINVAL, "name" },
+		/* and what is just allowed */
+		{ 16, 97, 8, 97, "" },
+		{ 24, 1ULL << 63, 8, 97, "" },
+		{ 32, 512, 8, 97, "" },
+		{ 32, 1ULL << 31, 8, 97, "" },
+		{ 40, MIB + 512, 8, 97, "" },
+		{ 48, ~0ULL, 8, 97, "" },
+	};
+	struct core_export *e;
+	const char *why;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		e = core_export_begin("b");
+		CORE_TRUE(t, e);
+		if (rows[i].bytes == 1)
+			e->buf[1 + rows[i].at] = rows[i].value;
+		else if (rows[i].bytes == 4)
+			dtr_put32(e->buf + 1 + rows[i].at, rows[i].value);
+		else
+			dtr_put64(e->buf + 1 + rows[i].at, rows[i].value);
+		core_export_sign(e);
+		CORE_EQ(t, core_export_decode(e, &why), rows[i].err);
+		CORE_TRUE(t, rows[i].err > 0 || core_is_field(why,
+							      rows[i].field));
+		core_export_end(e);
+	}
+}
+
+static void test_export_differs(struct core_test *t)
+{
+	struct dtr_export *head = dtr_port_zalloc(sizeof(*head));
+	struct core_mem mem;
+	struct dtr_bitmap bm;
+
+	CORE_TRUE(t, head);
+	CORE_EQ(t, core_init_bits(&bm, 1000, &mem), 0);
+	core_set(&bm, "5 8");
+	head->count = dtr_bitmap_dirty_bytes(&bm);
+	head->hash = dtr_bitmap_hash(&bm);
+	CORE_TRUE(t, !dtr_export_differs(head, &bm));
+	/* As many, but others. */
+	CORE_EQ(t, dtr_bitmap_clear_range(&bm, 8, 8), 0);
+	CORE_TRUE(t, core_is_field(dtr_export_differs(head, &bm), "count"));
+	core_set(&bm, "9");
+	CORE_TRUE(t, core_is_field(dtr_export_differs(head, &bm), "hash"));
+	dtr_bitmap_exit(&bm);
+	dtr_port_free(head);
+}
+
 /* ---- the list ---- */
 
 #ifdef DTR_PORT_FAIL
@@ -1682,4 +1906,9 @@ static void test_chunk_decode_out_of_order(struct core_test *t)
 	X(test_chunk_decode_cut_short)					\
 	X(test_chunk_decode_beyond_end)					\
 	X(test_chunk_decode_out_of_order)				\
+	X(test_export_roundtrip)					\
+	X(test_export_layout)						\
+	X(test_export_decode_damaged)					\
+	X(test_export_decode_hostile)					\
+	X(test_export_differs)						\
 	CORE_CASES_WITHOUT_ROOTS(X)
