@@ -437,6 +437,55 @@ int dtrack_bitmap_report(struct dtrack *h, struct dtrack_dev dev,
 			 const char *name, uint64_t run,
 			 const struct dtrack_range *ranges, unsigned int nr);
 
+/**
+ * dtrack_bitmap_export() - write a bitmap's content to a file.
+ * @h: the handle
+ * @dev: the device
+ * @name: the bitmap; it may be frozen: then it is the frozen content
+ * @path: of the file; one that exists is replaced if it is a regular file
+ *
+ * The file has mode 0600 and is there as a whole, durably, or not at all; a
+ * process that is killed may leave a '.dtrack-XXXXXX' beside it.  It says what
+ * the bitmap was: name, uuid, generation, size, granularity.  Its content is
+ * that of one instant when the bitmap is frozen or disabled.  While it records
+ * it is 'at least': all that was dirty at the call, and some of what became
+ * dirty since.  Memory: at most a bit for each granule, less where the bitmap
+ * is all clean or all dirty.
+ *
+ * Return: 0; -ENOENT, -EUCLEAN, -ENODEV, -ESTALE when the bitmap was resized,
+ * replaced or changed its generation meanwhile, -EEXIST when @path is no
+ * regular file, -ENOMEM, or what writing said.
+ */
+int dtrack_bitmap_export(struct dtrack *h, struct dtrack_dev dev,
+			 const char *name, const char *path);
+
+#define DTRACK_IMPORT_MERGE	(1U << 0)	/* unite with the content */
+
+/**
+ * dtrack_bitmap_import() - take a bitmap's content from a file.
+ * @h: the handle
+ * @dev: the device, of the size that the file is of
+ * @name: the bitmap, not frozen; its granularity must be the file's, but for
+ *	DTRACK_IMPORT_MERGE: then what is dirty is rounded outward
+ * @path: of the file, a regular one
+ * @flags: DTRACK_IMPORT_*
+ *
+ * The file is checked to its last byte before the kernel is told anything; then
+ * its content replaces the bitmap's, or is united with it, all at once.  The
+ * bitmap keeps its name and uuid and goes on recording if it did; its
+ * generation steps on.  On any error the bitmap is as it was.
+ *
+ * Return: 0; -ENOENT when there is no such bitmap or file, -EBUSY, -EROFS,
+ * -EUCLEAN, -ENODEV, -ERANGE when the sizes differ, -EINVAL when the
+ * granularities do, -EBADMSG when the file is damaged, cut or longer,
+ * -EOPNOTSUPP when it is of a newer version, -ESTALE when the bitmap was
+ * resized, replaced or changed its generation meanwhile, -ENOMEM, or what
+ * reading said.
+ */
+int dtrack_bitmap_import(struct dtrack *h, struct dtrack_dev dev,
+			 const char *name, const char *path,
+			 unsigned int flags);
+
 struct dtrack_extents;
 
 /**
