@@ -22,6 +22,8 @@ static const struct verb *const verbs[] = {
 	&verb_bitmap_merge,
 	&verb_bitmap_show,
 	&verb_bitmap_extents,
+	&verb_bitmap_export,
+	&verb_bitmap_import,
 	&verb_bitmap_freeze,
 	&verb_bitmap_abdicate,
 	&verb_bitmap_reclaim,

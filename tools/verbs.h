@@ -11,7 +11,8 @@ extern const struct verb verb_create, verb_remove, verb_list, verb_backup;
 extern const struct verb verb_bitmap_add, verb_bitmap_remove, verb_bitmap_clear,
 	verb_bitmap_enable, verb_bitmap_disable, verb_bitmap_merge,
 	verb_bitmap_freeze, verb_bitmap_abdicate, verb_bitmap_reclaim,
-	verb_bitmap_show, verb_bitmap_extents;
+	verb_bitmap_show, verb_bitmap_extents, verb_bitmap_export,
+	verb_bitmap_import;
 
 struct json_object;
 
