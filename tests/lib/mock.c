@@ -49,18 +49,26 @@ struct failure {
 	int left;
 };
 
+struct then {
+	unsigned int at;
+	char key[32];
+	char value[64];
+};
+
 static struct {
 	bool ready;
 	int open_err;
 	int kmod_err;
 	unsigned int abi;
 	unsigned int nr_devs, nr_bitmaps, nr_extents, nr_failures;
+	unsigned int nr_thens, nr_infos;
 	unsigned int piece;
 	uint64_t step;
 	struct device devs[MAX];
 	struct bitmap bitmaps[MAX];
 	struct dtrack_range extents[MAX];
 	struct failure failures[MAX];
+	struct then thens[MAX];
 	char file[4096];
 	char log[65536];
 	int control;
@@ -127,6 +135,10 @@ static void set_key(struct dtrack_bitmap_info *b, const char *key,
 		b->full_leaves = n;
 	else if (!strcmp(key, "last-run"))
 		b->last_run = n;
+	else if (!strcmp(key, "run"))
+		b->run = n;
+	else if (!strcmp(key, "size"))
+		b->device_size = n;
 	else if (!strcmp(key, "flags"))
 		b->flags = (uint32_t)n;
 	else if (!strcmp(key, "pid"))
@@ -180,6 +192,19 @@ static void add_bitmap(char **word, int nr)
 	}
 }
 
+static void add_then(char **word)
+{
+	struct then *t = &m.thens[m.nr_thens++];
+	char *value = strchr(word[2], '=');
+
+	if (!value)
+		die(word[2]);
+	*value++ = '\0';
+	t->at = (unsigned int)atoi(word[1]);
+	snprintf(t->key, sizeof(t->key), "%s", word[2]);
+	snprintf(t->value, sizeof(t->value), "%s", value);
+}
+
 static struct failure *failure(const char *name)
 {
 	unsigned int i;
@@ -222,6 +247,8 @@ static void take_line(char *line)
 		m.extents[m.nr_extents++] = (struct dtrack_range){
 			strtoull(word[1], NULL, 0), strtoull(word[2], NULL, 0)
 		};
+	} else if (!strcmp(word[0], "THEN") && nr == 3) {
+		add_then(word);
 	} else if (!strcmp(word[0], "PIECE") && nr == 2) {
 		m.piece = (unsigned int)atoi(word[1]);
 	} else if (!strcmp(word[0], "STEP") && nr == 2) {
@@ -358,6 +385,17 @@ static bool wanted(const struct bitmap *b, const struct dtrack_ioc_info *io)
 					(const char *)io->name));
 }
 
+static void then_bitmaps(void)
+{
+	unsigned int i, k;
+
+	m.nr_infos++;
+	for (i = 0; i < m.nr_thens; i++)
+		for (k = 0; k < m.nr_bitmaps && m.thens[i].at == m.nr_infos; k++)
+			set_key(&m.bitmaps[k].info, m.thens[i].key,
+				m.thens[i].value);
+}
+
 static int do_info(struct dtrack_ioc_info *io)
 {
 	struct dtrack_bitmap_info *out = (void *)(uintptr_t)io->infos;
@@ -368,6 +406,7 @@ static int do_info(struct dtrack_ioc_info *io)
 		return fail(ENODEV);
 	if (io->entry_size != sizeof(*out))
 		abort();
+	then_bitmaps();
 	io->out_device_size = d->size;
 	io->out_lower = d->lower;
 	for (i = 0; i < m.nr_bitmaps; i++) {
@@ -481,6 +520,71 @@ static int do_extents(struct dtrack_ioc_extents *io)
 	return 0;
 }
 
+static bool chunk_is_valid(const struct dtrack_ioc_bits *io,
+			   const struct dtrack_bitmap_info *b)
+{
+	uint64_t byte = 8 * b->granularity;
+
+	return io->start <= b->bytes && io->length <= b->bytes - io->start &&
+	       io->start % byte == 0 &&
+	       (io->length % byte == 0 || io->start + io->length == b->bytes) &&
+	       io->length <= DTRACK_MAX_CHUNK * byte;
+}
+
+/* Granules of the extents. */
+static int do_bits_get(struct dtrack_ioc_bits *io)
+{
+	unsigned char *out = (void *)(uintptr_t)io->buffer;
+	struct bitmap *b = bitmap(io->dev, io->name);
+	uint64_t g, at, nr;
+	unsigned int i;
+
+	note(" %s start=%llu length=%llu generation=%llu", io->name, io->start,
+	     io->length, io->generation);
+	if (!b)
+		return fail(ENOENT);
+	if (io->generation && io->generation != b->info.generation)
+		return fail(ESTALE);
+	if (!io->length || !chunk_is_valid(io, &b->info))
+		return fail(EINVAL);
+	g = b->info.granularity;
+	nr = (io->length + g - 1) / g;
+	memset(out, 0, (nr + 7) / 8);
+	for (i = 0; i < m.nr_extents; i++)
+		for (at = m.extents[i].start / g;
+		     at * g < m.extents[i].start + m.extents[i].length; at++)
+			if (at >= io->start / g && at < io->start / g + nr)
+				out[(at - io->start / g) / 8] |=
+					1 << (at - io->start / g) % 8;
+	io->generation = b->info.generation;
+	return 0;
+}
+
+static int do_bits_load(struct dtrack_ioc_bits *io)
+{
+	const unsigned char *in = (void *)(uintptr_t)io->buffer;
+	struct bitmap *b = bitmap(io->dev, io->name);
+	uint64_t first, k, nr;
+
+	note(" %s flags=%u start=%llu length=%llu", io->name, io->flags,
+	     io->start, io->length);
+	if (!b)
+		return fail(ENOENT);
+	if (!chunk_is_valid(io, &b->info))
+		return fail(EINVAL);
+	nr = (io->length + b->info.granularity - 1) / b->info.granularity;
+	for (k = 0; k < nr; k++) {
+		for (first = k; k < nr && in[k / 8] >> k % 8 & 1; k++)
+			;
+		if (k > first)
+			note(" %llu+%llu",
+			     io->start + first * b->info.granularity,
+			     (unsigned long long)((k - first) *
+						  b->info.granularity));
+	}
+	return 0;
+}
+
 static int answer(unsigned long cmd, void *arg)
 {
 	switch (cmd) {
@@ -509,6 +613,10 @@ static int answer(unsigned long cmd, void *arg)
 		return do_report(arg);
 	case DTRACK_IOC_EXTENTS:
 		return do_extents(arg);
+	case DTRACK_IOC_BITS_GET:
+		return do_bits_get(arg);
+	case DTRACK_IOC_BITS_LOAD:
+		return do_bits_load(arg);
 	default:
 		return fail(ENOTTY);
 	}

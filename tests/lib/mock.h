@@ -15,7 +15,9 @@
  *					successor, full-leaves, last-run, flags,
  *					pid, comm, since, uuid (a byte, 16 times),
  *					bytes
- *	EXTENT START LENGTH		of any bitmap
+ *	EXTENT START LENGTH		of any bitmap, its raw bits too
+ *	THEN N KEY=VALUE		so is every bitmap from the N-th INFO call
+ *					on, 1 being the first
  *	PIECE N				ranges of an EXTENTS call at most
  *	STEP BYTES			an EXTENTS call scans no further
  *	FAIL NAME ERRNO [COUNT]		the ioctl fails, COUNT times (default
@@ -24,7 +26,8 @@
  *	FILE PATH			/dev/mock/N opens this file instead
  *
  * It changes nothing: a freeze succeeds and gives run 1 and the generation, but
- * the bitmap stays as scripted.  Calls are logged to a file, a line each.
+ * the bitmap stays as scripted.  Calls are logged to a file, a line each; of a
+ * chunk of bits that is loaded the line has all extents.
  */
 #ifndef TESTS_MOCK_H
 #define TESTS_MOCK_H
