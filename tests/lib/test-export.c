@@ -557,7 +557,7 @@ static void test_import_no_file(void)
 /* ---- Each in a folder of its own ---------------------------------------- */
 
 #define TESTS(X)							\
-	X(export, "export")						\
+	X(export, "export-header")					\
 	X(export_replaces, "export-replaces")				\
 	X(export_flags, "export-flags")					\
 	X(export_changed, "export-changed")				\
@@ -566,17 +566,17 @@ static void test_import_no_file(void)
 	X(export_no_place, "export-no-place")				\
 	X(export_no_room, "export-no-room")				\
 	X(export_chunks, "export-chunks")				\
-	X(import, "import")						\
-	X(import_empty, "import-empty")					\
-	X(import_granularity, "import-granularity")			\
-	X(import_size, "import-size")					\
-	X(import_damaged, "import-damaged")				\
-	X(import_newer, "import-newer")					\
-	X(import_hostile, "import-hostile")				\
-	X(import_many_chunks, "import-many-chunks")			\
-	X(import_kernel_errors, "import-kernel-errors")			\
-	X(import_changed, "import-changed")				\
-	X(import_no_file, "import-no-file")
+	X(import, "export-import")					\
+	X(import_empty, "export-import-empty")				\
+	X(import_granularity, "export-import-granularity")		\
+	X(import_size, "export-import-size")				\
+	X(import_damaged, "export-import-damaged")			\
+	X(import_newer, "export-import-newer")				\
+	X(import_hostile, "export-import-hostile")			\
+	X(import_many_chunks, "export-import-many-chunks")		\
+	X(import_kernel_errors, "export-import-kernel-errors")		\
+	X(import_changed, "export-import-changed")			\
+	X(import_no_file, "export-import-no-file")
 
 #define IN_FOLDER(name, text)						\
 	static void in_folder_##name(void)				\
