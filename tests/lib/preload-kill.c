@@ -4,6 +4,8 @@
  * /dev/dirtytrack.
  *
  *	DTR_KILL_AT=N		1 is the first; without it nothing happens
+ *	DTR_KILL_AT=NAME	the first of that name
+ *	DTR_KILL_SIGNAL=N	not SIGKILL but another: SIGSTOP holds it there
  *	DTR_KILL_WHEN=before	the kernel never sees that ioctl (default)
  *	DTR_KILL_WHEN=after	it was done, the process learns nothing of it
  *	DTR_KILL_CHILD=1	a child survives with all files open; it sleeps
@@ -27,6 +29,7 @@
 #include "ioctl-names.h"
 
 static unsigned long count;
+static int done;
 
 static void note(unsigned long cmd)
 {
@@ -53,16 +56,23 @@ static void leave_child(void)
 	}
 }
 
-static void maybe_kill(const char *now)
+static int is_there(const char *at, unsigned long cmd)
 {
-	const char *at = getenv("DTR_KILL_AT");
-	const char *when = getenv("DTR_KILL_WHEN");
+	return at && !done && (strtoul(at, NULL, 10) == count ||
+			       !strcmp(at, ioctl_name(cmd)));
+}
 
-	if (!at || strtoul(at, NULL, 10) != count ||
+static void maybe_kill(const char *now, unsigned long cmd)
+{
+	const char *when = getenv("DTR_KILL_WHEN");
+	const char *sig = getenv("DTR_KILL_SIGNAL");
+
+	if (!is_there(getenv("DTR_KILL_AT"), cmd) ||
 	    strcmp(when ? when : "before", now))
 		return;
+	done = 1;
 	leave_child();
-	kill(getpid(), SIGKILL);
+	kill(getpid(), sig ? atoi(sig) : SIGKILL);
 }
 
 int ioctl(int fd, unsigned long cmd, ...)
@@ -81,8 +91,8 @@ int ioctl(int fd, unsigned long cmd, ...)
 		return real(fd, cmd, arg);
 	count++;
 	note(cmd);
-	maybe_kill("before");
+	maybe_kill("before", cmd);
 	ret = real(fd, cmd, arg);
-	maybe_kill("after");
+	maybe_kill("after", cmd);
 	return ret;
 }
