@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the command 'dtrack backup' leaves: target, bitmap, words and status."""
-import json
 import mmap
 import os
 import shutil
@@ -12,84 +11,18 @@ import abi
 import dm
 from inflight import Journal, random_writer
 from kit import *
-
-TARGET = '/tmp/target'
-PRELOAD = os.path.join(os.path.dirname(os.path.abspath(__file__)),
-                       '../../build/tests/lib/preload-kill.so')
-
-
-def _fresh_target():
-    for path in TARGET, TARGET + '.dtrack':
-        if os.path.exists(path):
-            os.unlink(path)
-    dm.cleanup.callback(_remove_target)
-
-
-def _remove_target():
-    for path in TARGET, TARGET + '.dtrack':
-        if os.path.exists(path):
-            os.unlink(path)
-
-
-def _words(t, sync, mode=None, bitmap='b', target=TARGET):
-    words = ['dtrack', 'backup', t.name, '--target', target, '--sync', sync]
-    if bitmap:
-        words += ['--bitmap', bitmap]
-    if mode:
-        words += ['--bitmap-mode', mode]
-    return words
-
-
-def backup(t, sync, mode=None, *more, status=0, **args):
-    """The answer of a run that must exit with status."""
-    done = run(*_words(t, sync, mode, **args), '--json', *more, status=status)
-    return json.loads(done.stdout)
-
-
-def _read(path, offset, length):
-    with open(path, 'rb') as file:
-        file.seek(offset)
-        return file.read(length)
+from runs import *
 
 
 def _equal(t, path=TARGET):
-    return dm.read(t.path, 0, t.size) == _read(path, 0, t.size)
-
-
-class Holed(dm.Dm):
-    """A loop device whose bytes [hole, hole + 64K) can't be read or written
-    until mend()."""
-
-    def __init__(self, loop, hole=2 * M):
-        self.loop, self.hole = loop, hole
-        super().__init__(new_name('holed'), loop.size, 'linear',
-                         f'{loop.path} 0')
-
-    def breaks(self):
-        end = self.hole + 64 * K
-        lines = [(0, self.hole // SECTOR, 'linear', f'{self.loop.path} 0'),
-                 (self.hole // SECTOR, 128, 'error', ''),
-                 (end // SECTOR, (self.size - end) // SECTOR, 'linear',
-                  f'{self.loop.path} {end // SECTOR}')]
-        dm._dm(dm.DM_TABLE_LOAD, self.name, 0, dm._table(lines), 3)
-        self.resume()
-
-    def mend(self):
-        self.reload('linear', f'{self.loop.path} 0')
-
-
-def _fixture():
-    """F with W, over a device that can be made to fail at 2M."""
-    _fresh_target()
-    loop = Loop(4 * M, byte=0x11)
-    lower = Holed(loop)
-    t = Tracked(lower, bitmaps={'b': 64 * K})
-    return lower, t
+    return dm.read(t.path, 0, t.size) == read_file(path, 0, t.size)
 
 
 def _anchored():
     """F and a full backup of it; then W is written."""
-    lower, t = _fixture()
+    fresh_target()
+    lower = Holed(Loop(4 * M, byte=0x11))
+    t = Tracked(lower, bitmaps={'b': 64 * K})
     backup(t, 'full', 'on-success')
     same(t.dirty(), set(), 'after the full backup')
     write_w(t)
@@ -99,7 +32,7 @@ def _anchored():
 # ---- The main job ----
 
 def _mounted(mkfs, fsck, size, options=''):
-    _fresh_target()
+    fresh_target()
     os.makedirs('/tmp/copy', exist_ok=True)
     loop = Loop(size)
     run(*mkfs, loop.path)
@@ -161,7 +94,7 @@ def backup_of_mounted_is_direct():
     between: a run that read through the page cache of the device would find
     what the first one left there (I10)."""
     modprobe('ext4')
-    _fresh_target()
+    fresh_target()
     loop = Loop(64 * M)
     run('mkfs.ext4', '-q', loop.path)
     t = Tracked(loop, bitmaps={'b': 64 * K})
@@ -183,7 +116,7 @@ def backup_followed_under_writers():
     """This test will run incrementals by the command against writers, one of
     them reclaimed by force, until all is quiet: the target is the device."""
     rng = seed()
-    _fresh_target()
+    fresh_target()
     t = tracked(bitmaps={'b': 4 * K})
     journals, stop = [Journal(), Journal()], mmap.mmap(-1, 1)
     pids = [start(random_writer, t, j, rng.random(), stop) for j in journals]
@@ -202,158 +135,6 @@ def backup_followed_under_writers():
     true(_equal(t), 'target and device differ')
 
 
-# ---- Outcomes (SEMANTICS §5.2, §5.3) ----
-
-@case
-def backup_success_by_mode():
-    """This test will run each valid combination to success: the bitmap, the
-    bytes and exactly the granules of the set on the target."""
-    for sync, mode, left in (('incremental', None, set()),
-                             ('bitmap', 'on-success', set()),
-                             ('bitmap', 'conditional', set()),
-                             ('bitmap', 'never', W),
-                             ('bitmap', 'always', set()),
-                             ('full', 'on-success', set()),
-                             ('full', 'always', set())):
-        _, t = _anchored()
-        generation = t.info().generation
-        answer = backup(t, sync, mode)
-        what = f'{sync} {mode}'
-        total = 4 * M if sync == 'full' else 6 * 64 * K
-        same((answer['status'], answer['consistency'], answer['bytes-total'],
-              answer['bytes-copied']), ('completed', 'live', total, total),
-             what)
-        same(t.dirty(), left, f'{what}: bitmap')
-        same(t.info().generation, generation + (mode != 'never'),
-             f'{what}: generation')
-        same(answer['bitmap']['count'], len(left) * 64 * K, f'{what}: count')
-        true(_equal(t), f'{what}: target')
-
-
-@case
-def backup_copies_only_the_set():
-    """This test will spoil the target where the bitmap is clean: an incremental
-    leaves that alone."""
-    _, t = _anchored()
-    with open(TARGET, 'r+b') as file:
-        file.seek(512 * K)
-        file.write(b'\xee' * 64 * K)
-    backup(t, 'incremental')
-    same(_read(TARGET, 512 * K, 64 * K), b'\xee' * 64 * K, 'outside the set')
-    same(_read(TARGET, 2 * M, 128 * K), b'\x02' * 128 * K, 'inside')
-
-
-@case
-def backup_source_error_by_mode():
-    """This test will let the source fail at 2M: status, bytes, the bitmap by
-    mode, and what a retry onto the same target makes of it."""
-    for sync, mode, left, copied in (
-            ('incremental', None, W, 2), ('bitmap', 'never', W, 2),
-            ('bitmap', 'always', bits('32-33 48-49'), 2),
-            ('full', 'on-success', W, 32), ('full', 'always',
-                                            bits('32-63'), 32)):
-        lower, t = _anchored()
-        lower.breaks()
-        answer = backup(t, sync, mode, status=1)
-        what = f'{sync} {mode}'
-        same((answer['status'], answer['bytes-copied']),
-             ('failed', copied * 64 * K), what)
-        same(t.dirty(), left, f'{what}: bitmap')
-        same(t.info().flags & abi.BUSY, 0, f'{what}: busy')
-        lower.mend()
-        t.fill(320 * K, 64 * K, 6)
-        same(t.dirty(), left | {5}, f'{what}: it records')
-        if sync != 'full' or mode == 'always':
-            backup(t, 'bitmap', 'always')
-        else:
-            backup(t, 'full', 'always')
-        same(t.dirty(), set(), f'{what}: bitmap after the retry')
-        true(_equal(t), f'{what}: target after the retry')
-
-
-def _stopped(t, sync, mode):
-    """A run that waits at 2M for what to do."""
-    process = subprocess.Popen(
-        _words(t, sync, mode) + ['--json', '--on-source-error', 'stop'],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while True:
-        line = process.stderr.readline()
-        true(line, 'the run ended before it stopped')
-        if 'SIGUSR1' in line or 'stop' in line.lower():
-            return process
-
-
-@case
-def backup_writes_during_a_run():
-    """This test will write D while a run waits, then let it go on: success with
-    D in the bitmap as its mode says (B01, B02, B08)."""
-    for sync, mode, left in (('incremental', None, D),
-                             ('bitmap', 'never', W | D),
-                             ('bitmap', 'always', D)):
-        lower, t = _anchored()
-        lower.breaks()
-        process = _stopped(t, sync, mode)
-        what = f'{sync} {mode}'
-        same(t.dirty(), W, f'{what}: frozen content')
-        same(t.info().flags, abi.RECORDING | abi.BUSY | abi.OWNED,
-             f'{what}: flags')
-        with fails('EBUSY'):
-            t.ctl.clear(t.dev, 'b')
-        lower.mend()
-        write_d(t)
-        same(t.successor(), D, f'{what}: successor')
-        process.send_signal(signal.SIGUSR1)
-        out, _ = process.communicate(timeout=30)
-        same((process.returncode, json.loads(out)['status']),
-             (0, 'completed'), what)
-        same(t.dirty(), left, f'{what}: bitmap')
-        backup(t, 'incremental')
-        true(_equal(t), f'{what}: target after an incremental')
-
-
-@case
-def backup_cancelled_by_mode():
-    """This test will cancel a run that waits at 2M, after D was written."""
-    for sync, mode, left in (
-            ('incremental', None, W | D), ('bitmap', 'never', W | D),
-            ('bitmap', 'always', D | bits('32-33 48-49')),
-            ('full', 'on-success', W | D),
-            ('full', 'always', D | bits('32-63'))):
-        lower, t = _anchored()
-        lower.breaks()
-        process = _stopped(t, sync, mode)
-        lower.mend()
-        write_d(t)
-        process.terminate()
-        out, _ = process.communicate(timeout=30)
-        what = f'{sync} {mode}'
-        same((process.returncode, json.loads(out)['status']),
-             (1, 'cancelled'), what)
-        same(t.dirty(), left, f'{what}: bitmap')
-
-
-@case
-def backup_target_full():
-    """This test will let the target run out of space (B13)."""
-    os.makedirs('/tmp/small', exist_ok=True)
-    run('mount', '-t', 'tmpfs', '-o', 'size=256k', 'none', '/tmp/small')
-    dm.cleanup.callback(run, 'umount', '/tmp/small', status=None)
-    _, t = _fixture()
-    for i in range(64):
-        t.fill(i * 64 * K)
-    t.ctl.clear(t.dev, 'b')
-    write_w(t)
-    for mode, whole in ('on-success', W), ('always', None):
-        answer = backup(t, 'full', mode, status=1, target='/tmp/small/t')
-        same(answer['error']['class'], 'NoSpace', 'class')
-        same(answer['status'], 'failed', 'status')
-        done = answer['bytes-copied'] // (64 * K)
-        same(t.dirty(), W if whole else set(range(done, 64)), mode)
-        for path in '/tmp/small/t', '/tmp/small/t.dtrack':
-            if os.path.exists(path):
-                os.unlink(path)
-
-
 # ---- kill -9 (I5) ----
 
 # Emulated machines are slow: there, once for each ioctl.
@@ -365,7 +146,7 @@ def _ioctls(t, sync, mode, log='/tmp/ioctls'):
     if os.path.exists(log):
         os.unlink(log)
     env = dict(os.environ, LD_PRELOAD=PRELOAD, DTR_KILL_LOG=log)
-    run(*_words(t, sync, mode, target='/tmp/other'), '--force', env=env)
+    run(*words(t, sync, mode, target='/tmp/other'), '--force', env=env)
     for path in '/tmp/other', '/tmp/other.dtrack':
         os.unlink(path)
     with open(log) as file:
@@ -390,13 +171,13 @@ def _next_run(t, seen, sync, mode, what):
     """The next run makes the target right; without a full one, but where a
     full one was not finished, or where an 'always' run froze, which steps the
     generation on, and was killed before it could say so in the manifest."""
-    done = run(*_words(t, 'bitmap', 'always'), status=None)
+    done = run(*words(t, 'bitmap', 'always'), status=None)
     if done.returncode:
         frozen = any('FREEZE' in n for n in seen)
         reported = any('REPORT' in n for n in seen)
         true(frozen and (sync == 'full' if mode != 'always' else not reported),
              f'{what}: the next run: {done.stderr.strip()}')
-        run(*_words(t, 'full', 'always'))
+        run(*words(t, 'full', 'always'))
     true(_equal(t), f'{what}: target after the next run')
     same(t.dirty(), set(), f'{what}: bitmap after the next run')
 
@@ -408,13 +189,13 @@ def _kill_everywhere(sync, mode, child=False):
     for at in range(1, len(names) + 1):
         for when in WHEN:
             t.ctl.clear(t.dev, 'b')
-            run(*_words(t, 'full', 'on-success'), '--force')
+            run(*words(t, 'full', 'on-success'), '--force')
             write_w(t, at & 0xff)
             env = dict(os.environ, LD_PRELOAD=PRELOAD, DTR_KILL_AT=str(at),
                        DTR_KILL_WHEN=when)
             if child:
                 env.update(DTR_KILL_CHILD='1', DTR_KILL_CHILD_SECONDS='600')
-            killed = subprocess.run(_words(t, sync, mode), env=env,
+            killed = subprocess.run(words(t, sync, mode), env=env,
                                     stdout=subprocess.DEVNULL,
                                     stderr=subprocess.DEVNULL, check=False)
             what = f'{sync} {mode}, killed {when} {at} {names[at - 1]}'
@@ -517,7 +298,7 @@ def backup_reported_is_on_the_target():
         env = dict(os.environ, LD_PRELOAD=PRELOAD, DTR_KILL_AT=str(at),
                    DTR_KILL_WHEN=when)
         killed = subprocess.run(
-            _words(t, 'bitmap', mode, target=target.path), env=env,
+            words(t, 'bitmap', mode, target=target.path), env=env,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
         same(killed.returncode, -signal.SIGKILL, 'the run')
         same(t.dirty(), expected, f'{when}, {mode}')
@@ -530,18 +311,8 @@ def backup_reported_is_on_the_target():
 
 # ---- What is refused ----
 
-def _refused(t, words, text, kind=None, status=1):
-    """One line with these words, exit status, and nothing changed."""
-    before = t.state()
-    done = run(*words, status=status)
-    lines = done.stderr.strip().splitlines()
-    same(len(lines), 1, f'lines of {done.stderr!r}')
-    true(lines[0].startswith('dtrack: ') and text in lines[0],
-         f'{lines[0]!r} has no {text!r}')
-    if kind:
-        done = run(*words, '--json', status=status)
-        same(json.loads(done.stdout)['error']['class'], kind, lines[0])
-    same(t.state(), before, f'state after {lines[0]!r}')
+def _refused(*args):
+    refused(*args, part=True)
 
 
 @case
@@ -564,7 +335,7 @@ def backup_refuses_what_feeds_itself():
     try:
         for target in (t.path, '/tmp/mnt/new', '/tmp/mnt/image', over.path,
                        loop.path, loop.file):
-            _refused(t, _words(t, 'full', 'on-success', target=target), '')
+            _refused(t, words(t, 'full', 'on-success', target=target), '')
     finally:
         run('fsfreeze', '-u', '/tmp/mnt')
     over.remove()
@@ -575,18 +346,18 @@ def backup_refuses_targets():
     """This test will name targets of the wrong size and state."""
     _, t = _anchored()
     small = Loop(4 * M - 512)
-    _refused(t, _words(t, 'full', 'on-success', target=small.path), '')
+    _refused(t, words(t, 'full', 'on-success', target=small.path), '')
     with open('/tmp/odd', 'wb') as file:
         file.truncate(4 * M - 512)
-    _refused(t, _words(t, 'full', 'on-success', target='/tmp/odd'), '')
-    _refused(t, _words(t, 'incremental', target='/tmp/none'), '')
+    _refused(t, words(t, 'full', 'on-success', target='/tmp/odd'), '')
+    _refused(t, words(t, 'incremental', target='/tmp/none'), '')
     true(not os.path.exists('/tmp/none'), 'a refused target was made')
     os.truncate('/tmp/odd', 4 * M)
-    _refused(t, _words(t, 'incremental', target='/tmp/odd'), '')
-    _refused(t, _words(t, 'incremental', bitmap='nope'), 'nope',
+    _refused(t, words(t, 'incremental', target='/tmp/odd'), '')
+    _refused(t, words(t, 'incremental', bitmap='nope'), 'nope',
              'BitmapNotFound')
     t.freeze(flags=abi.FREEZE_NO_OWNER)
-    _refused(t, _words(t, 'incremental'), 'currently in use', 'Busy')
+    _refused(t, words(t, 'incremental'), 'currently in use', 'Busy')
     t.reclaim()
     os.unlink('/tmp/odd')
 
@@ -597,18 +368,18 @@ def backup_refuses_a_target_that_missed_something():
     and after a failure: an incremental onto it is refused (I8)."""
     lower, t = _anchored()
     t.ctl.clear(t.dev, 'b')
-    _refused(t, _words(t, 'incremental'), '')
-    run(*_words(t, 'full', 'on-success'))
+    _refused(t, words(t, 'incremental'), '')
+    run(*words(t, 'full', 'on-success'))
     write_w(t)
     lower.breaks()
     backup(t, 'incremental', status=1)
     lower.mend()
     # the generation is now what the failed run would have reached
     t.ctl.clear(t.dev, 'b')
-    _refused(t, _words(t, 'incremental'), '')
+    _refused(t, words(t, 'incremental'), '')
     t.ctl.remove(t.dev, 'b')
     t.ctl.add(t.dev, 'b', 64 * K)
-    _refused(t, _words(t, 'incremental'), '')
+    _refused(t, words(t, 'incremental'), '')
 
 
 @case
@@ -624,7 +395,7 @@ def backup_refuses_block_targets():
     dm.cleanup.callback(run, 'umount', '/tmp/mnt', status=None)
     dm.Dm(new_name('holder'), 8 * M, 'linear', f'{held.path} 0')
     for target in mounted.path, held.path, '/dev/null', '/tmp/mnt':
-        _refused(t, _words(t, 'full', 'on-success', target=target), target)
+        _refused(t, words(t, 'full', 'on-success', target=target), target)
     true(open(held.path, 'rb').read(8 * M) == bytes(8 * M),
          'a refused target was written')
 

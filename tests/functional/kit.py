@@ -26,10 +26,11 @@ QEMU = KERNEL in ('6.1', '6.12')
 cases = {}
 
 
-def case(function=None, *, kernels=ALL_KERNELS, limit=60):
-    """Registers a case; limit: seconds after which it has failed."""
+def case(function=None, *, kernels=ALL_KERNELS, limit=60, called=None):
+    """Registers a case; limit: seconds after which it has failed; called: its
+    name, where it is not the function's."""
     def register(function):
-        name = function.__name__.replace('_', '-')
+        name = called or function.__name__.replace('_', '-')
         assert name not in cases, name
         if KERNEL in kernels:
             cases[name] = function, limit
