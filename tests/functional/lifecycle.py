@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""States, merges, runs and their outcomes: SEMANTICS §1.3, M, §5.2, §5.3."""
+"""States, runs and their outcomes by /dev/dirtytrack and by message: SEMANTICS
+§1.3 and §5.2. The command, copies and merges are in the files beside."""
 import itertools
 import os
 
@@ -91,50 +92,7 @@ def state_table_frozen():
     same(t.dirty(), {0, 16}, 'after the run')
 
 
-@case
-def frozen_disabled_bitmap():
-    """This test will run with a disabled bitmap: it stays disabled and its
-    successor records nothing (B24)."""
-    for mode, abdicate, expected in (
-            (abi.CONDITIONAL, True, set()), (abi.CONDITIONAL, False, W),
-            (abi.NEVER, False, W), (abi.ALWAYS, True, set())):
-        t = tracked()
-        write_w(t)
-        t.ctl.disable(t.dev, 'b')
-        run_id = t.freeze(mode=mode)
-        write_d(t)
-        same(t.successor(), set(), 'successor')
-        if mode == abi.ALWAYS:
-            t.report(t.extents(), run=run_id)
-        (t.abdicate if abdicate else t.reclaim)(run=run_id)
-        same(t.dirty(), expected, f'mode {mode}')
-        same(t.info().flags & abi.RECORDING, 0, 'recording')
-        t.ctl.close()
-        t.remove()
-
-
 # ---- Merge ----
-
-@case
-def merge_granularities():
-    """This test will merge finer into coarser bitmaps and back (M01-M04)."""
-    t = tracked(bitmaps={'fine': 4 * K})
-    t.fill(4 * K, 4 * K)
-    t.fill(M - 4 * K, 8 * K)
-    t.ctl.disable(t.dev, 'fine')
-    for name, granularity in (('mid', 64 * K), ('coarse', M), ('back', 4 * K)):
-        t.ctl.add(t.dev, name, granularity, abi.ADD_DISABLED)
-    t.message('bitmap-merge mid fine')
-    t.message('bitmap-merge coarse fine')
-    same(t.dirty('mid'), bits('0 15-16'), 'M01, 64K')
-    same(t.dirty('coarse', M), bits('0-1'), 'M01, 1M')
-    t.message('bitmap-merge back coarse')
-    same(t.dirty('back', 4 * K), bits('0-511'), 'M02')
-    t.message('bitmap-merge fine mid')
-    same(t.dirty('fine', 4 * K), bits('0-15 240-271'), 'M03')
-    t.message('bitmap-merge fine fine')
-    same(t.dirty('fine', 4 * K), bits('0-15 240-271'), 'M04')
-
 
 @case
 def merge_all_or_nothing():
@@ -162,24 +120,6 @@ def merge_all_or_nothing():
     frozen.reclaim('f', run_id)
 
 
-@case
-def merge_across_devices():
-    """This test will unite bitmaps of two devices (M07), with no source at
-    all (M09), and into an enabled bitmap (M10)."""
-    t, e = tracked(bitmaps={'b': 64 * K, 'x': 64 * K}), tracked()
-    e.fill(2 * M)
-    t.fill(0)
-    t.ctl.clear(t.dev, 'b')
-    t.ctl.merge(t.dev, 'b', [])
-    t.message('bitmap-merge b')
-    same(t.dirty(), set(), 'M09')
-    t.ctl.merge(t.dev, 'b', [(e.dev, 'b'), (t.dev, 'x')])
-    same(t.dirty(), bits('0 32'), 'M07')
-    t.fill(M)
-    same(t.dirty(), bits('0 16 32'), 'M10: it goes on recording')
-    same(e.dirty(), bits('32'), 'the source')
-
-
 # ---- Runs ----
 
 def _outcome(mode, whole, ok, during, copied):
@@ -197,7 +137,7 @@ def _outcome(mode, whole, ok, during, copied):
 def run_outcomes():
     """This test will end runs of every mode and set, with and without writes
     during, in success or not, with all, some and nothing copied: the bitmap
-    and its generation are what §5.2 and the header say (B01-B12, B24-B30)."""
+    and its generation are what §5.2 and the header say."""
     for mode, whole, ok, during, part in itertools.product(
             (abi.CONDITIONAL, abi.NEVER, abi.ALWAYS), (0, 1), (0, 1), (0, 1),
             ('all', 'some', 'none')):
@@ -229,43 +169,6 @@ def run_outcomes():
 
 
 @case
-def run_rewrites_copied_granule():
-    """This test will write a granule that has been copied, one that has not
-    and a clean one, during a run (B11, B12)."""
-    t = tracked()
-    write_w(t)
-    run_id = t.freeze()
-    t.fill(0, byte=9)
-    t.fill(2 * M, byte=9)
-    t.fill(512 * K, byte=9)
-    t.abdicate(run=run_id)
-    same(t.dirty(), bits('0 8 32'), 'dirty')
-
-
-@case
-def run_retry_after_failure():
-    """This test will fail a run, write more and run again (B03-B06)."""
-    t = tracked()
-    write_w(t)
-    t.reclaim(run=t.freeze())
-    t.fill(0, byte=5)
-    t.fill(320 * K, byte=6)
-    same(t.dirty(), bits('0 5 16 32-33 48-49'), 'B04')
-    same(t.info().count, 458752, 'B04: count')
-    t.abdicate(run=t.freeze())
-    same(t.dirty(), set(), 'B04: after the retry')
-    t.ctl.clear(t.dev, 'b')
-    write_w(t)
-    run_id = t.freeze(mode=abi.ALWAYS)
-    t.report([(0, 64 * K), (M, 64 * K)], run=run_id)
-    t.reclaim(run=run_id)
-    same(t.dirty(), bits('32-33 48-49'), 'B05')
-    t.fill(0, byte=5)
-    t.fill(320 * K, byte=6)
-    same(t.dirty(), bits('0 5 32-33 48-49'), 'B06')
-
-
-@case
 def run_fine_and_coarse_always():
     """This test will report parts of a 4K and of a 1M bitmap (B20-B22)."""
     t = tracked(bitmaps={'fine': 4 * K, 'coarse': M})
@@ -285,30 +188,6 @@ def run_fine_and_coarse_always():
     t.report([(M, M)], 'coarse', run_id)
     t.reclaim('coarse', run_id)
     same(t.dirty('coarse', M), bits('3'), 'B22')
-
-
-@case
-def run_two_bitmaps_at_once():
-    """This test will freeze two bitmaps of a device; a second freeze of one is
-    refused (B33), a third bitmap is added and cleared meanwhile (B34)."""
-    t = tracked(bitmaps={'b': 64 * K, 'c': 64 * K})
-    t.fill(0)
-    run_b = t.freeze('b')
-    t.fill(M)
-    run_c = t.freeze('c')
-    with fails('EBUSY'):
-        t.freeze('b')
-    t.ctl.add(t.dev, 'n', 64 * K)
-    t.fill(2 * M)
-    same(t.dirty('n'), {32}, 'added during the runs')
-    t.ctl.clear(t.dev, 'n')
-    same(t.dirty('n'), set(), 'cleared during the runs')
-    same((t.dirty('b'), t.successor('b')), ({0}, {16, 32}), 'b')
-    same((t.dirty('c'), t.successor('c')), ({0, 16}, {32}), 'c')
-    t.abdicate('b', run_b)
-    t.reclaim('c', run_c)
-    same(t.dirty('b'), {16, 32}, 'b after')
-    same(t.dirty('c'), {0, 16, 32}, 'c after')
 
 
 # ---- Ownership ----

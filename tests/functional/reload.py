@@ -211,9 +211,9 @@ def resize_grow_is_dirty():
 
 
 @case
-def resize_shrink_and_regrow():
+def r01_shrink_and_regrow():
     """This test will shrink and grow again: what was cut off is dirty when it
-    comes back (R01)."""
+    comes back."""
     t = tracked()
     write_w(t)
     t.reload('dirtytrack', t.line(), 3 * M)
