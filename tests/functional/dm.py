@@ -154,17 +154,17 @@ class Loop:
  DM_TABLE_CLEAR, DM_TABLE_STATUS, DM_TARGET_MSG) = 3, 4, 6, 7, 9, 10, 12, 14
 READONLY, SUSPEND, STATUS_TABLE, SKIP_LOCKFS, NOFLUSH = (
     1 << 0, 1 << 1, 1 << 4, 1 << 10, 1 << 11)
-QUERY_INACTIVE = 1 << 12
+QUERY_INACTIVE, BUFFER_FULL = 1 << 12, 1 << 8
 
 _HEADER = struct.Struct('III II IiIII Q 128s129s7x')
 _SPEC = struct.Struct('QQiI16s')
 assert _HEADER.size == 312 and _SPEC.size == 40
 
 
-def _dm(nr, name, flags=0, data=b'', targets=0):
+def _dm(nr, name, flags=0, data=b'', targets=0, room=16 * K):
     """One ioctl; flags, dev, number of targets, what followed the header, and
     number of the last event."""
-    buf = bytearray(M if nr == DM_TABLE_STATUS else len(data) + 16 * K)
+    buf = bytearray(len(data) + room)
     buf[:312] = _HEADER.pack(4, 0, 0, len(buf), 312, targets, 0, flags, 0, 0,
                              0, name.encode(), b'')
     buf[312:312 + len(data)] = data
@@ -174,6 +174,8 @@ def _dm(nr, name, flags=0, data=b'', targets=0):
     finally:
         os.close(fd)
     head = _HEADER.unpack_from(buf)
+    if head[7] & BUFFER_FULL and room < M:
+        return _dm(nr, name, flags, data, targets, M)
     return head[7], head[10], head[5], bytes(buf[head[4]:head[3]]), head[8]
 
 

@@ -88,6 +88,10 @@ def b04_conditional_retry_onto_a_new_copy():
     s.completed(s.backup('bitmap', 'on-success', '--force'), 458752, set(), 1)
     s.target_has(W | {0, 5})
     same(manifest(s.target), ('complete', None, 3), 'manifest')
+    # the first copy is out of the chain: it has not what the new one has
+    refused(s.t, words(s.t, 'incremental'),
+            f"Target '{TARGET}' fits generation 2 of bitmap 'b', which is at "
+            'generation 3')
 
 
 @case
@@ -218,13 +222,15 @@ def b10_cancel_after_the_end_is_too_late():
 @case
 def b10_cancel_before_the_first_byte():
     """This test will cancel a run that has just frozen its bitmap: nothing is
-    written."""
+    written, and the next one fits."""
     for mode, step in ('on-success', 0), ('never', 0), ('always', 1):
         s = anchored()
         job = s.held('bitmap', mode, at='FREEZE')
         s.write_d()
         s.ended(job.cancel(), 'cancelled', 0, 393216, W | D, step, CANCELED)
         s.target_has(set())
+        s.completed(s.backup('incremental'), 7 * 64 * K, set(), 1)
+        s.target_has(W | D)
 
 
 @case
@@ -657,6 +663,20 @@ def b29_full_conditional_does_not_resume():
 
 
 @case
+def b29_full_over_a_copy_that_fits():
+    """This test will cut a full run over a copy that fits the bitmap: it fits
+    still, and an incremental makes it right."""
+    s = anchored()
+    s.lower.breaks()
+    s.ended(s.backup('full', 'on-success', status=1), 'failed', 2 * M, 4 * M, W,
+            0, s.source_error(2 * M))
+    same(manifest(), ('incomplete', 2, 3), 'manifest')
+    s.lower.mend()
+    s.completed(s.backup('incremental'), 393216, set(), 1)
+    s.target_has(bits('0-33 48-49'))
+
+
+@case
 def b32_sizes_differ():
     """This test will name targets of other sizes: refused before anything is
     frozen."""
@@ -770,6 +790,26 @@ def b36_quit_and_go_on():
     s.ended(job.cancel(), 'cancelled', 65536, 131072, {16, 32}, 1, CANCELED)
     s.completed(s.backup('bitmap', 'always'), 131072, set(), 1)
     s.target_has({0, 16, 32})
+
+
+@case
+def b36_killed_and_go_on():
+    """This test will kill a run of each mode at 2M, with D during it, and run
+    again onto the same target: an always run has only the rest to do."""
+    for mode, left, step in (('on-success', W | D, 0), ('never', W | D, 0),
+                             ('always', D | bits('32-33 48-49'), 1)):
+        s = anchored()
+        s.lower.breaks()
+        job = s.stopped('bitmap', mode)
+        s.lower.mend()
+        s.write_d()
+        job.kill()
+        s.bitmap_is(left, step)
+        s.target_has({0, 16})
+        same(manifest(), ('incomplete', 2, 2 + (mode != 'never')), 'manifest')
+        s.blank()
+        s.completed(s.backup('incremental'), len(left) * 64 * K, set(), 1)
+        s.target_has(left)
 
 
 @case
