@@ -190,9 +190,9 @@ class Held(Job):
 
 class Scene:
     """SEMANTICS' fixture F: a device of 0x11, bitmap b, a lower device that
-    can fail, perhaps another device over that, and a model of the content, one byte for each sector. 'begun' is
-    the content when the last run began; the target holds 0xee where no run has
-    written."""
+    can fail, perhaps another device over that, and a model of the content, one
+    byte for each sector. 'begun' is the content when the last run began; the
+    target holds 0xee where no run has written."""
 
     def __init__(self, size=4 * M, granularity=64 * K, hole=2 * M,
                  target=TARGET, over=None):
@@ -315,8 +315,8 @@ class Scene:
         self.ended(answer, 'completed', copied, copied, left, step, **args)
 
     def source_error(self, at):
-        return ('GenericError', f"Could not read '/dev/mapper/{self.t.name}' at byte {at}: "
-                                'Input/output error')
+        return ('GenericError', f"Could not read '/dev/mapper/{self.t.name}' "
+                                f'at byte {at}: Input/output error')
 
     def target_full(self):
         """At the byte of granule 32 that pages were there for."""

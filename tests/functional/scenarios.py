@@ -668,8 +668,8 @@ def b29_full_over_a_copy_that_fits():
     still, and an incremental makes it right."""
     s = anchored()
     s.lower.breaks()
-    s.ended(s.backup('full', 'on-success', status=1), 'failed', 2 * M, 4 * M, W,
-            0, s.source_error(2 * M))
+    s.ended(s.backup('full', 'on-success', status=1), 'failed', 2 * M, 4 * M,
+            W, 0, s.source_error(2 * M))
     same(manifest(), ('incomplete', 2, 3), 'manifest')
     s.lower.mend()
     s.completed(s.backup('incremental'), 393216, set(), 1)
@@ -685,8 +685,8 @@ def b32_sizes_differ():
         os.truncate(TARGET, size)
         for sync in 'full', 'bitmap':
             refused(s.t, s.words(sync, 'on-success'),
-                    'Source and target image have different sizes (4194304 and '
-                    f'{size} bytes)')
+                    'Source and target image have different sizes (4194304 '
+                    f'and {size} bytes)')
     small = Loop(4 * M - 512)
     refused(s.t, words(s.t, 'full', 'on-success', target=small.path),
             'Source and target image have different sizes (4194304 and '
@@ -877,7 +877,8 @@ def b37_taken_away_and_frozen_again():
 @case
 def b38_without_a_bitmap():
     """This test will copy a device without a bitmap, in full and as 'top': b
-    goes on as if nothing had been, and nobody takes the target for its copy."""
+    goes on as if nothing had been, and the target is not taken for its copy.
+    """
     for sync in 'full', 'top':
         s = scene()
         answer = backup(s.t, sync, bitmap=None)

@@ -20,8 +20,8 @@ MODE_MISSING = 'Bitmap sync mode must be given when providing a bitmap'
 MODE_ALONE = 'Cannot specify bitmap sync mode without a bitmap'
 MODE_CONFLICT = "Bitmap sync mode must be 'on-success' when using sync mode " \
                 "'incremental'"
-NEVER_FULL = "Bitmap sync mode 'never' has no meaningful effect when combined " \
-             "with sync mode '%s'"
+NEVER_FULL = "Bitmap sync mode 'never' has no meaningful effect when " \
+             "combined with sync mode '%s'"
 NONE_OUTPUT = "sync mode 'none' does not produce meaningful bitmap outputs"
 NO_IMAGES = 'sync mode none needs images'
 OK = None
