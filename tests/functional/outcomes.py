@@ -5,8 +5,6 @@ Two differences from QEMU's table: a run that stops at 2M stops there, and
 target errors are a target that is full (ENOSPC at 2M) and one that fails when
 it is flushed, after which nothing counts as copied.
 """
-import os
-
 import abi
 import dm
 from kit import *
@@ -40,17 +38,6 @@ def left_by(mode, todo, copied, success, written):
     return W | written
 
 
-def small_target(s, room, size=0):
-    """The target is on a file system that has room bytes, and has a size."""
-    os.makedirs('/tmp/small', exist_ok=True)
-    run('mount', '-t', 'tmpfs', '-o', f'size={room}', 'none', '/tmp/small')
-    dm.cleanup.callback(run, 'umount', '/tmp/small', status=None)
-    s.target = '/tmp/small/t'
-    if size:
-        with open(s.target, 'wb') as file:
-            file.truncate(size)
-
-
 def run_to(s, ending, line):
     """Runs to the ending; the answer, or None of a run that was killed."""
     if ending.endswith('-mid'):
@@ -80,7 +67,7 @@ def cell(sync, mode, ending):
     s, line, blank, torn = scene(), [sync, mode], 0xee, ()
     if ending == 'target-full':
         # granule 32 does not fit, whatever the manifest takes
-        small_target(s, len(copied) * 64 * K + 48 * K, s.t.size)
+        s.put_on_small(len(copied) * 64 * K + 48 * K)
         blank, torn = 0, {32}
     if ending == 'target-dead':
         device = Holed(Loop(s.t.size, byte=0xee))

@@ -43,6 +43,11 @@ def backup(t, sync, mode=None, *more, status=0, **args):
     return json.loads(done.stdout)
 
 
+def cli(*line, status=0):
+    """The document of a verb."""
+    return json.loads(run('dtrack', *line, '--json', status=status).stdout)
+
+
 def refused(t, line, text, kind=None, status=1, part=False):
     """One line with this text, or a part of it, the same as a document, and
     nothing changed."""
@@ -175,13 +180,13 @@ class Stopped(Job):
 
 
 class Held(Job):
-    """A run that does not return from its first ioctl of a name: FREEZE:
-    nothing is copied; REPORT: everything is, where no error stops it."""
+    """A run that does not return from an ioctl: its first one of a name, or
+    the report of byte end - 1. At FREEZE nothing is copied."""
     resume = signal.SIGCONT
 
-    def __init__(self, line, at='REPORT', when='after'):
+    def __init__(self, line, at='REPORT', end=0, when='after'):
         env = dict(os.environ, LD_PRELOAD=PRELOAD, DTR_KILL_AT=at,
-                   DTR_KILL_WHEN=when,
+                   DTR_KILL_WHEN=when, DTR_KILL_REACHES=str(end),
                    DTR_KILL_SIGNAL=str(int(signal.SIGSTOP)))
         super().__init__(line, env)
         _, status = os.waitpid(self.process.pid, os.WUNTRACED)
@@ -212,11 +217,7 @@ class Scene:
         self.now[offset // SECTOR:(offset + length) // SECTOR] = \
             bytes([byte]) * (length // SECTOR)
 
-    def write_w(self):
-        write_w(self)
-
-    def write_d(self):
-        write_d(self)
+    write_w, write_d = write_w, write_d
 
     def dirty(self, name='b'):
         return self.t.dirty(name, self.granularity)
@@ -227,6 +228,16 @@ class Scene:
         """A target of the right size that nobody knows."""
         with open(self.target, 'wb') as file:
             dm.paint(file, 0, self.t.size, 0xee)
+
+    def put_on_small(self, room):
+        """The target, which is blank with zeroes, is on a file system that has
+        room bytes."""
+        os.makedirs('/tmp/small', exist_ok=True)
+        run('mount', '-t', 'tmpfs', '-o', f'size={room}', 'none', '/tmp/small')
+        dm.cleanup.callback(run, 'umount', '/tmp/small', status=None)
+        self.target = '/tmp/small/t'
+        with open(self.target, 'wb') as file:
+            file.truncate(self.t.size)
 
     def anchor(self):
         """A full backup; then its target is blanked, for the next run to show
@@ -277,7 +288,11 @@ class Scene:
         return Stopped(self.words(sync, mode, *more), **args)
 
     def held(self, sync, mode=None, *more, **args):
-        return Held(self.words(sync, mode, *more), **args)
+        """Where not said otherwise, when all of the set is copied."""
+        end = self.t.size
+        if sync not in ('full', 'top') and self.t.extents():
+            end = sum(self.t.extents()[-1])
+        return Held(self.words(sync, mode, *more), end=end, **args)
 
     def bitmap_is(self, left, step, flags=abi.RECORDING):
         """Content, generation and flags after a run that began with what

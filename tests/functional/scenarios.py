@@ -4,21 +4,13 @@
 The letters and numbers are those of SEMANTICS. The endings of one run are in
 outcomes.py; here is what comes of them, and what is particular.
 """
-import json
 import os
 import signal
 
 import abi
 import dm
 from kit import *
-from outcomes import small_target
 from runs import *
-
-
-def cli(*line, status=0):
-    """The document of a verb."""
-    return json.loads(run('dtrack', *line, '--json', status=status).stdout)
-
 
 
 # ---- Success ----
@@ -270,7 +262,7 @@ def b13_target_full_then_room():
     """This test will fill the target at 2M in mode always, make room and
     resume: the rest comes, and no more."""
     s = scene()
-    small_target(s, 2 * 64 * K + 48 * K, 4 * M)
+    s.put_on_small(2 * 64 * K + 48 * K)
     s.ended(s.backup('bitmap', 'always', '--force', status=1), 'failed',
             131072, 393216, bits('32-33 48-49'), 1, s.target_full())
     s.target_has({0, 16}, {32}, 0)
@@ -286,7 +278,7 @@ def b14_target_full_stop():
     """This test will fill the target, make room while the run waits, and let
     it go on."""
     s = scene()
-    small_target(s, 2 * 64 * K + 48 * K, 4 * M)
+    s.put_on_small(2 * 64 * K + 48 * K)
     job = s.stopped('bitmap', 'on-success', '--force',
                     policy='--on-target-error')
     same((s.dirty(), s.t.info().count), (W, 393216), 'while it waits')
@@ -725,7 +717,7 @@ def b33_two_bitmaps_at_once():
     first = s.held('bitmap', 'on-success', '--force')
     s.fill(64 * K, byte=3)
     second = Held([*words(t, 'bitmap', 'always', 'c', '/tmp/second'),
-                   '--force'])
+                   '--force'], end=3 * M + 4 * K)
     second_begun = bytes(s.now)
     s.fill(2 * M, byte=3)
     same(t.successor('b'), D, 'successor of b')

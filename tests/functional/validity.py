@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What is allowed, and the words where it is not: SEMANTICS §5.1 and §1.3 by
 the command, bitmaps that are merged (M01-M10), freezes without a run."""
-import json
 import os
 
 import abi
 import dm
 from kit import *
 from runs import *
-from scenarios import cli
 
 BUSY = "Bitmap 'b' is currently in use by another operation and cannot be used"
 READONLY = "Bitmap 'b' is readonly and cannot be modified"

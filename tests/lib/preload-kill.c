@@ -5,6 +5,7 @@
  *
  *	DTR_KILL_AT=N		1 is the first; without it nothing happens
  *	DTR_KILL_AT=NAME	the first of that name
+ *	DTR_KILL_REACHES=N	of REPORTs only one that ends at byte N or behind
  *	DTR_KILL_SIGNAL=N	not SIGKILL but another: SIGSTOP holds it there
  *	DTR_KILL_WHEN=before	the kernel never sees that ioctl (default)
  *	DTR_KILL_WHEN=after	it was done, the process learns nothing of it
@@ -18,6 +19,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,18 +58,32 @@ static void leave_child(void)
 	}
 }
 
-static int is_there(const char *at, unsigned long cmd)
+static int reaches(unsigned long cmd, const void *arg)
 {
-	return at && !done && (strtoul(at, NULL, 10) == count ||
-			       !strcmp(at, ioctl_name(cmd)));
+	const char *end = getenv("DTR_KILL_REACHES");
+	const struct dtrack_ioc_report *report = arg;
+	const struct dtrack_range *last;
+
+	if (!end || cmd != DTRACK_IOC_REPORT)
+		return 1;
+	last = (const struct dtrack_range *)(uintptr_t)report->ranges +
+	       report->nr - 1;
+	return last->start + last->length >= strtoull(end, NULL, 10);
 }
 
-static void maybe_kill(const char *now, unsigned long cmd)
+static int is_there(const char *at, unsigned long cmd, const void *arg)
+{
+	return at && !done && reaches(cmd, arg) &&
+	       (strtoul(at, NULL, 10) == count ||
+		!strcmp(at, ioctl_name(cmd)));
+}
+
+static void maybe_kill(const char *now, unsigned long cmd, const void *arg)
 {
 	const char *when = getenv("DTR_KILL_WHEN");
 	const char *sig = getenv("DTR_KILL_SIGNAL");
 
-	if (!is_there(getenv("DTR_KILL_AT"), cmd) ||
+	if (!is_there(getenv("DTR_KILL_AT"), cmd, arg) ||
 	    strcmp(when ? when : "before", now))
 		return;
 	done = 1;
@@ -91,8 +107,8 @@ int ioctl(int fd, unsigned long cmd, ...)
 		return real(fd, cmd, arg);
 	count++;
 	note(cmd);
-	maybe_kill("before", cmd);
+	maybe_kill("before", cmd, arg);
 	ret = real(fd, cmd, arg);
-	maybe_kill("after", cmd);
+	maybe_kill("after", cmd, arg);
 	return ret;
 }
