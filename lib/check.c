@@ -213,10 +213,10 @@ static int no_fit(struct dtrack_run *run, const struct dtl_manifest *m)
  */
 static int check_manifest(struct dtrack_run *run)
 {
-	struct dtl_manifest m;
-	int ret = dtl_manifest_load(run->h, run->target.manifest, &m);
+	struct dtl_manifest *m = &run->before;
+	int ret = dtl_manifest_load(run->h, run->target.manifest, m);
 
-	run->fits = !ret && dtl_manifest_fits(&m, &run->info);
+	run->fits = !ret && dtl_manifest_fits(m, &run->info);
 	if (run->fits || run->set == DTRACK_SET_ALL ||
 	    run->options.flags & DTRACK_RUN_FORCE)
 		return 0;
@@ -224,7 +224,7 @@ static int check_manifest(struct dtrack_run *run)
 		return dtl_fail(run->h, ret, DTL_CLASS_GENERIC,
 				"Target '%s' has no manifest, so it is not known to fit bitmap '%s'",
 				run->target.path, run->options.bitmap);
-	return ret ? ret : no_fit(run, &m);
+	return ret ? ret : no_fit(run, m);
 }
 
 int dtl_check_target(struct dtrack_run *run)

@@ -3,25 +3,32 @@
  * run.c - a backup run from its freeze to its end.
  *
  *	1. checks: options, bitmap, source, target.  Nothing changes.
- *	2. freeze: a successor records from here on.
- *	3. manifest 'incomplete', before the target is made or written: a target
- *	   is never newer than its manifest admits.
- *	4. copy, flush, report, over and over.
- *	5. the target is durable.
- *	6. abdicate or reclaim, by policy.
- *	7. manifest 'complete' with the generation that was reached.
+ *	2. manifest 'incomplete' with the id that the freeze will have, where the
+ *	   target fits the bitmap.
+ *	3. freeze: a successor records from here on.
+ *	4. manifest 'incomplete' where the target did not fit: it says which
+ *	   generation was frozen.
+ *	5. copy, flush, report, over and over.
+ *	6. the target is durable.
+ *	7. abdicate or reclaim, by policy.
+ *	8. manifest 'complete' with the generation that was reached.
  *
- * A process killed at any point leaves the bitmap to the kernel, which reclaims
- * it, and a manifest that is true: between 6 and 7 it is recognised by the id
- * of the run (dtl_manifest_fits()).
+ * The target is made and written only after its manifest: it is never newer
+ * than that admits.  A process killed at any point leaves the bitmap to the
+ * kernel, which reclaims it, and a manifest that is true: where the kernel has
+ * made the step to the next generation it is recognised by the id of the run
+ * (dtl_manifest_fits()).  That is also why a manifest that will do comes before
+ * the freeze: an 'always' run makes the step however early it is killed.
  */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "action.h"
 #include "copy.h"
 #include "run.h"
 #include "sysfs.h"
@@ -131,62 +138,6 @@ static int check_cancel(struct dtrack_run *run)
 	return dtl_fail(run->h, -ECANCELED, NULL, "Operation canceled");
 }
 
-/* ---- Freezing ----------------------------------------------------------- */
-
-static int freeze(void *opaque)
-{
-	struct dtrack_run *run = opaque;
-	int ret;
-
-	if (!run->bitmap)
-		return 0;
-	run->freeze.mode = run->mode;
-	run->freeze.set = run->set;
-	ret = dtrack_bitmap_freeze(run->h, run->dev, run->bitmap, &run->freeze);
-	run->frozen = !ret;
-	return ret;
-}
-
-/* What was checked before the freeze must be what was frozen. */
-static int check_frozen(struct dtrack_run *run)
-{
-	uint64_t generation = run->info.generation;
-	uint64_t last_run = run->info.last_run;
-	struct dtrack_bitmaps *list;
-	int ret;
-
-	ret = dtrack_bitmaps_get(run->h, run->dev, run->bitmap, &list);
-	if (ret < 0)
-		return ret;
-	run->info = *dtrack_bitmaps_at(list, 0);
-	dtrack_bitmaps_free(list);
-	if (run->freeze.generation != generation ||
-	    run->info.last_run != last_run || run->info.bytes != run->size)
-		return dtl_fail(run->h, -EAGAIN, NULL,
-				"Bitmap '%s' changed while the run began",
-				run->bitmap);
-	if (run->set == DTRACK_SET_BITMAP)
-		run->result.bytes_total = run->info.count;
-	return 0;
-}
-
-static int take(struct dtrack_run *run)
-{
-	int ret;
-
-	if (run->options.flags & DTRACK_RUN_FSFREEZE)
-		ret = dtl_fsfreeze(run->h, run->dev, freeze, run);
-	else
-		ret = freeze(run);
-	if (!ret && run->frozen)
-		ret = check_frozen(run);
-	if (!ret && run->set == DTRACK_SET_BITMAP)
-		ret = dtrack_extents_open(run->h, run->dev, run->bitmap, 0,
-					  run->freeze.generation,
-					  &run->extents);
-	return ret;
-}
-
 /* ---- The manifest ------------------------------------------------------- */
 
 static int store_manifest(struct dtrack_run *run)
@@ -207,7 +158,7 @@ static int begin_manifest(struct dtrack_run *run)
 		m->has_bitmap = true;
 		m->granularity = run->granularity;
 		m->has_from = run->fits;
-		m->from = run->freeze.generation;
+		m->from = run->info.generation;
 		m->to = m->from + (run->mode != DTRACK_MODE_NEVER);
 		m->run = run->freeze.run;
 		dtrack_uuid_format(run->info.uuid, m->uuid);
@@ -223,6 +174,108 @@ static int end_manifest(struct dtrack_run *run, uint64_t generation)
 	run->manifest.complete = true;
 	run->manifest.to = generation;
 	return store_manifest(run);
+}
+
+/* ---- Freezing ----------------------------------------------------------- */
+
+static int draw_id(struct dtrack_run *run)
+{
+	uint64_t *id = &run->freeze.run;
+
+	do
+		if (getrandom(id, sizeof(*id), 0) != sizeof(*id))
+			return dtl_fail(run->h, -errno, NULL,
+					"Could not draw a random number: %s",
+					strerror(errno));
+	while (!*id);
+	return 0;
+}
+
+/* The last steps before the freeze. */
+static int prepare(struct dtrack_run *run)
+{
+	int ret = draw_id(run);
+
+	return !ret && run->fits ? begin_manifest(run) : ret;
+}
+
+/*
+ * There was no freeze: the target is what it was.  Without the old manifest the
+ * new one does.
+ */
+static void undo_prepare(struct dtrack_run *run)
+{
+	struct dtl_error first;
+
+	if (!run->fits)
+		return;
+	dtl_error_save(run->h, &first);
+	dtl_manifest_store(run->h, run->target.manifest, &run->before);
+	dtl_error_restore(run->h, &first);
+}
+
+static int freeze(void *opaque)
+{
+	struct dtrack_run *run = opaque;
+	struct dtrack_action action;
+	unsigned int failed;
+	int ret;
+
+	ret = dtl_action_init(run->h, &action, DTRACK_ACTION_FREEZE, run->dev,
+			      run->bitmap);
+	if (ret)
+		return ret;
+	action.mode = run->mode;
+	action.set = run->set;
+	action.run = run->freeze.run;
+	ret = dtl_transact(run->h, &action, 1, &failed);
+	if (ret)
+		return dtl_bitmap_error(run->h, run->dev, run->bitmap, ret);
+	run->freeze.generation = action.generation;
+	run->frozen = true;
+	return 0;
+}
+
+/* What was checked before the freeze must be what was frozen. */
+static int check_frozen(struct dtrack_run *run)
+{
+	struct dtrack_bitmap_info before = run->info;
+	struct dtrack_bitmaps *list;
+	int ret;
+
+	ret = dtrack_bitmaps_get(run->h, run->dev, run->bitmap, &list);
+	if (ret < 0)
+		return ret;
+	run->info = *dtrack_bitmaps_at(list, 0);
+	dtrack_bitmaps_free(list);
+	if (run->freeze.generation != before.generation ||
+	    run->info.last_run != before.last_run ||
+	    memcmp(run->info.uuid, before.uuid, sizeof(before.uuid)) ||
+	    run->info.bytes != run->size)
+		return dtl_fail(run->h, -EAGAIN, NULL,
+				"Bitmap '%s' changed while the run began",
+				run->bitmap);
+	if (run->set == DTRACK_SET_BITMAP)
+		run->result.bytes_total = run->info.count;
+	return 0;
+}
+
+static int take(struct dtrack_run *run)
+{
+	int ret;
+
+	if (!run->bitmap)
+		return 0;
+	ret = prepare(run);
+	if (ret)
+		return ret;
+	if (run->options.flags & DTRACK_RUN_FSFREEZE)
+		ret = dtl_fsfreeze(run->h, run->dev, freeze, run);
+	else
+		ret = freeze(run);
+	if (!run->frozen)
+		undo_prepare(run);
+	return ret ? ret : check_frozen(run);
 }
 
 /* ---- Copying ------------------------------------------------------------ */
@@ -280,8 +333,6 @@ static int copy(struct dtrack_run *run)
 	return ret;
 }
 
-/* ---- Ending ------------------------------------------------------------- */
-
 static int finish_target(struct dtrack_run *run)
 {
 	int ret = run->target.ops->finish(&run->target);
@@ -293,6 +344,26 @@ static int finish_target(struct dtrack_run *run)
 	/* The last moment at which a cancel is not too late. */
 	return check_cancel(run);
 }
+
+/* All between the freeze and its end. */
+static int transfer(struct dtrack_run *run)
+{
+	int ret = 0;
+
+	if (run->set == DTRACK_SET_BITMAP)
+		ret = dtrack_extents_open(run->h, run->dev, run->bitmap, 0,
+					  run->freeze.generation,
+					  &run->extents);
+	if (!ret && !run->fits)
+		ret = begin_manifest(run);
+	if (!ret)
+		ret = run->target.ops->begin(run->h, &run->target, run->size);
+	if (!ret)
+		ret = copy(run);
+	return ret ? ret : finish_target(run);
+}
+
+/* ---- Ending ------------------------------------------------------------- */
 
 /* Success.  The generation is what the target fits from now on. */
 static int give_up_bitmap(struct dtrack_run *run, uint64_t *generation)
@@ -338,13 +409,7 @@ static int execute(struct dtrack_run *run)
 	if (!ret)
 		ret = take(run);
 	if (!ret)
-		ret = begin_manifest(run);
-	if (!ret)
-		ret = run->target.ops->begin(run->h, &run->target, run->size);
-	if (!ret)
-		ret = copy(run);
-	if (!ret)
-		ret = finish_target(run);
+		ret = transfer(run);
 	if (!ret)
 		ret = give_up_bitmap(run, &generation);
 	if (!ret)

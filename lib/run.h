@@ -26,9 +26,10 @@
  * @source_path: its node
  * @target: where it goes
  * @fits: the target fits the bitmap's generation
+ * @before: the manifest that says so
  * @manifest: to be written
  * @frozen: we hold a freeze
- * @freeze: it
+ * @freeze: it; its id is drawn before
  * @extents: the walk over the frozen bitmap
  * @all_given: the walk over 'everything' is done
  * @cancel: asked to end
@@ -50,6 +51,7 @@ struct dtrack_run {
 	char source_path[512];
 	struct dtl_target target;
 	bool fits;
+	struct dtl_manifest before;
 	struct dtl_manifest manifest;
 	bool frozen;
 	struct dtrack_freeze freeze;
@@ -76,7 +78,7 @@ int dtl_check_options(struct dtrack_run *run);
 
 /**
  * dtl_check_target() - whether the target may take this run.
- * @run: @target in; @fits out
+ * @run: @target in; @fits, @before out
  */
 int dtl_check_target(struct dtrack_run *run);
 

@@ -181,7 +181,8 @@ class Stopped(Job):
 
 class Held(Job):
     """A run that does not return from an ioctl: its first one of a name, or
-    the report of byte end - 1. At FREEZE nothing is copied."""
+    the report of byte end - 1. The TRANSACTION is its freeze: nothing is copied
+    then."""
     resume = signal.SIGCONT
 
     def __init__(self, line, at='REPORT', end=0, when='after'):

@@ -217,7 +217,7 @@ def b10_cancel_before_the_first_byte():
     written, and the next one fits."""
     for mode, step in ('on-success', 0), ('never', 0), ('always', 1):
         s = anchored()
-        job = s.held('bitmap', mode, at='FREEZE')
+        job = s.held('bitmap', mode, at='TRANSACTION')
         s.write_d()
         s.ended(job.cancel(), 'cancelled', 0, 393216, W | D, step, CANCELED)
         s.target_has(set())
@@ -246,7 +246,7 @@ def b12_clusters_written_before_they_are_copied():
     clean one. Until there are images a copy is live: the target gets the new
     bytes of the first, nothing of the second, and both stay dirty."""
     s = anchored()
-    job = s.held('bitmap', 'on-success', at='FREEZE')
+    job = s.held('bitmap', 'on-success', at='TRANSACTION')
     s.fill(2 * M, byte=9)
     s.fill(512 * K, byte=9)
     s.completed(job.go_on(), 393216, {8, 32}, 1)
@@ -315,7 +315,7 @@ def _first_read_fails(*more):
     """A run whose first read of granule 32 fails; later ones do not."""
     s = scene(write=False, over=ReadsHeld)
     s.fill(2 * M)
-    job = s.held('bitmap', 'on-success', '--force', *more, at='FREEZE')
+    job = s.held('bitmap', 'on-success', '--force', *more, at='TRANSACTION')
     s.over.hold()
     s.lower.breaks()
     job.send(signal.SIGCONT)
@@ -692,7 +692,7 @@ def b33_same_bitmap_twice():
     """This test will begin a second run with a bitmap that is frozen, in every
     mode: refused, and the first one completes."""
     s = anchored()
-    job = s.held('bitmap', 'on-success', at='FREEZE')
+    job = s.held('bitmap', 'on-success', at='TRANSACTION')
     for sync, mode in (('bitmap', 'on-success'), ('bitmap', 'never'),
                        ('bitmap', 'always'), ('full', 'on-success')):
         refused(s.t, words(s.t, sync, mode, target='/tmp/second'),
@@ -754,7 +754,7 @@ def b34_other_bitmaps_during_a_run():
     t = s.t
     t.ctl.add(t.dev, 'c', 64 * K)
     s.fill(0)
-    job = s.held('bitmap', 'on-success', at='FREEZE')
+    job = s.held('bitmap', 'on-success', at='TRANSACTION')
     cli('bitmap', 'add', t.name, 'n')
     s.fill(2 * M + 256 * K, byte=3)
     same(cli('bitmap', 'extents', t.name, 'n'),
@@ -891,7 +891,7 @@ def r02_shrink_during_a_run():
     """This test will shrink a device during a run: refused, and the run
     completes."""
     s = anchored()
-    job = s.held('bitmap', 'on-success', at='FREEZE')
+    job = s.held('bitmap', 'on-success', at='TRANSACTION')
     with fails('EBUSY'):
         s.t.load('dirtytrack', s.t.line(), 3 * M)
     s.completed(job.go_on(), 393216, set(), 1)

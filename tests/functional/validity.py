@@ -135,7 +135,7 @@ def state_frozen_by_a_run():
     each is refused in QEMU's words; looking shows whose it is (state F)."""
     s = scene()
     s.t.ctl.add(s.t.dev, 'x', 64 * K)
-    job = s.held('bitmap', 'on-success', '--force', at='FREEZE')
+    job = s.held('bitmap', 'on-success', '--force', at='TRANSACTION')
     for line in *CHANGES, 'abdicate b', 'reclaim b':
         refused(s.t, verb(s.t, line), BUSY, 'Busy')
     refused(s.t, verb(s.t, 'add b'), 'Bitmap already exists: b', 'Exists')

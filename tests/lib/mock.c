@@ -8,6 +8,7 @@
 #include <libdevmapper.h>
 #include <libkmod.h>
 #include <linux/fs.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -63,16 +64,23 @@ static struct {
 	unsigned int nr_devs, nr_bitmaps, nr_extents, nr_failures;
 	unsigned int nr_thens, nr_infos;
 	unsigned int piece;
+	unsigned int blame;
+	unsigned int nr_runs;
+	uint64_t runs[MAX];
 	uint64_t step;
 	struct device devs[MAX];
 	struct bitmap bitmaps[MAX];
 	struct dtrack_range extents[MAX];
 	struct failure failures[MAX];
 	struct then thens[MAX];
+	char swap[64];
 	char file[4096];
 	char log[65536];
 	int control;
 } m;
+
+/* One ioctl, one line of the log at a time. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* ---- The script --------------------------------------------------------- */
 
@@ -93,6 +101,7 @@ static int errno_of(const char *name)
 		E(EOPNOTSUPP), E(ENODEV), E(ENOENT), E(EEXIST), E(EBUSY),
 		E(ENODATA), E(ESTALE), E(ERANGE), E(EROFS), E(EUCLEAN),
 		E(EMSGSIZE), E(EOVERFLOW), E(ENOMEM), E(EINTR), E(EIO), E(ENXIO),
+		E(ECANCELED),
 #undef E
 	};
 	size_t i;
@@ -251,6 +260,10 @@ static void take_line(char *line)
 		add_then(word);
 	} else if (!strcmp(word[0], "PIECE") && nr == 2) {
 		m.piece = (unsigned int)atoi(word[1]);
+	} else if (!strcmp(word[0], "SWAP") && nr == 2) {
+		snprintf(m.swap, sizeof(m.swap), "%s", word[1]);
+	} else if (!strcmp(word[0], "BLAME") && nr == 2) {
+		m.blame = (unsigned int)atoi(word[1]);
 	} else if (!strcmp(word[0], "STEP") && nr == 2) {
 		m.step = strtoull(word[1], NULL, 0);
 	} else if (!strcmp(word[0], "FAIL") && nr >= 3) {
@@ -273,6 +286,7 @@ void mock_script(const char *text)
 	m.ready = true;
 	m.abi = DTRACK_ABI_VERSION;
 	m.piece = UINT32_MAX;
+	m.blame = UINT32_MAX;
 	m.step = UINT64_MAX;
 	m.control = -1;
 	for (line = strtok_r(copy, "\n", &save); line;
@@ -356,6 +370,17 @@ static struct bitmap *bitmap(struct dtrack_dev dev, const __u8 *name)
 			    (const char *)name))
 			return &m.bitmaps[i];
 	return NULL;
+}
+
+/* Ids are drawn at random: the log has their number. */
+static unsigned int run_number(uint64_t run)
+{
+	unsigned int i;
+
+	for (i = 0; i < m.nr_runs; i++)
+		if (m.runs[i] == run)
+			return i + 1;
+	return run ? 999 : 0;
 }
 
 static int do_version(struct dtrack_ioc_version *io)
@@ -457,7 +482,11 @@ static int do_freeze(struct dtrack_ioc_freeze *io)
 	     io->flags);
 	if (!b)
 		return fail(ENOENT);
-	io->out_run = 1;
+	if (!io->out_run)
+		io->out_run = m.nr_runs + 1;
+	if (m.nr_runs == MAX)
+		abort();
+	m.runs[m.nr_runs++] = io->out_run;
 	io->out_generation = b->info.generation;
 	return 0;
 }
@@ -466,7 +495,7 @@ static int do_end(struct dtrack_ioc_end *io, bool abdicate)
 {
 	struct bitmap *b = bitmap(io->dev, io->name);
 
-	note(" %s run=%llu flags=%u", io->name, io->run, io->flags);
+	note(" %s run=%u flags=%u", io->name, run_number(io->run), io->flags);
 	if (!b)
 		return fail(ENOENT);
 	io->out_generation = b->info.generation + abdicate;
@@ -478,7 +507,7 @@ static int do_report(struct dtrack_ioc_report *io)
 	const struct dtrack_range *r = (void *)(uintptr_t)io->ranges;
 	unsigned int i;
 
-	note(" %s run=%llu", io->name, io->run);
+	note(" %s run=%u", io->name, run_number(io->run));
 	for (i = 0; i < io->nr; i++)
 		note(" %llu+%llu", r[i].start, r[i].length);
 	return bitmap(io->dev, io->name) ? 0 : fail(ENOENT);
@@ -585,6 +614,188 @@ static int do_bits_load(struct dtrack_ioc_bits *io)
 	return 0;
 }
 
+/* ---- Transactions ------------------------------------------------------- */
+
+/* Later actions see what earlier ones did; a frozen one is busy to its end. */
+static int add_within(struct dtrack_action *a)
+{
+	struct dtrack_ioc_add io = {
+		.flags = a->flags, .dev = a->dev, .granularity = a->granularity,
+	};
+	char dev[32], name[DTRACK_NAME_LEN];
+	char *word[] = { dev, dev, name };
+
+	memcpy(io.name, a->name, sizeof(io.name));
+	if (do_add(&io))
+		return -1;
+	snprintf(dev, sizeof(dev), "%u:%u", a->dev.major, a->dev.minor);
+	memcpy(name, a->name, sizeof(name));
+	add_bitmap(word, 3);
+	memset(a->uuid, 0xcc, sizeof(a->uuid));
+	memcpy(m.bitmaps[m.nr_bitmaps - 1].info.uuid, a->uuid, sizeof(a->uuid));
+	return 0;
+}
+
+static int freeze_within(struct dtrack_action *a)
+{
+	struct dtrack_ioc_freeze io = {
+		.flags = a->flags, .dev = a->dev, .mode = a->mode,
+		.set = a->set, .out_run = a->run,
+	};
+
+	memcpy(io.name, a->name, sizeof(io.name));
+	if (do_freeze(&io))
+		return -1;
+	a->run = io.out_run;
+	a->generation = io.out_generation;
+	bitmap(a->dev, a->name)->info.flags |= DTRACK_BITMAP_BUSY;
+	return 0;
+}
+
+static int end_within(struct dtrack_action *a)
+{
+	struct dtrack_ioc_end io = {
+		.flags = a->flags, .dev = a->dev, .run = a->run,
+	};
+
+	memcpy(io.name, a->name, sizeof(io.name));
+	if (do_end(&io, a->type == DTRACK_ACTION_ABDICATE))
+		return -1;
+	a->generation = io.out_generation;
+	return 0;
+}
+
+static int merge_within(struct dtrack_action *a)
+{
+	struct dtrack_ioc_merge io = {
+		.dev = a->dev, .nr = a->nr, .sources = a->sources,
+	};
+
+	memcpy(io.name, a->name, sizeof(io.name));
+	return do_merge(&io);
+}
+
+static int change_within(struct dtrack_action *a)
+{
+	struct dtrack_ioc_bitmap io = { .dev = a->dev };
+	struct bitmap *b = bitmap(a->dev, a->name);
+
+	memcpy(io.name, a->name, sizeof(io.name));
+	if (do_bitmap(&io))
+		return -1;
+	if (b->info.flags & DTRACK_BITMAP_BUSY)
+		return fail(EBUSY);
+	switch (a->type) {
+	case DTRACK_ACTION_REMOVE:
+		b->info.flags |= DTRACK_BITMAP_BUSY;
+		break;
+	case DTRACK_ACTION_ENABLE:
+		b->info.flags |= DTRACK_BITMAP_RECORDING;
+		break;
+	case DTRACK_ACTION_CLEAR:
+		b->info.generation++;
+		break;
+	default:
+		if (b->info.flags & DTRACK_BITMAP_RECORDING)
+			b->info.generation++;
+		b->info.flags &= ~(unsigned int)DTRACK_BITMAP_RECORDING;
+		break;
+	}
+	return 0;
+}
+
+static int do_action(struct dtrack_action *a)
+{
+	static const char *const names[] = {
+		"ABORT",  "ADD",   "REMOVE", "CLEAR",    "ENABLE",
+		"DISABLE", "MERGE", "FREEZE", "ABDICATE", "RECLAIM",
+	};
+
+	note(" %s", names[a->type]);
+	switch (a->type) {
+	case DTRACK_ACTION_ABORT:
+		return fail(ECANCELED);
+	case DTRACK_ACTION_ADD:
+		return add_within(a);
+	case DTRACK_ACTION_MERGE:
+		return merge_within(a);
+	case DTRACK_ACTION_FREEZE:
+		return freeze_within(a);
+	case DTRACK_ACTION_ABDICATE:
+	case DTRACK_ACTION_RECLAIM:
+		return end_within(a);
+	default:
+		return change_within(a);
+	}
+}
+
+static bool told_to_fail(const char *name)
+{
+	unsigned int i;
+
+	for (i = 0; i < m.nr_failures; i++) {
+		struct failure *f = &m.failures[i];
+
+		if (strcmp(f->name, name) || !f->err || !f->left)
+			continue;
+		if (f->skip) {
+			f->skip--;
+			continue;
+		}
+		if (f->left > 0)
+			f->left--;
+		errno = f->err;
+		return true;
+	}
+	return false;
+}
+
+/* Somebody else is faster. */
+static void swap(void)
+{
+	char *value = strchr(m.swap, '=');
+
+	if (!value)
+		return;
+	*value++ = '\0';
+	set_key(&m.bitmaps[0].info, m.swap, value);
+	m.swap[0] = '\0';
+}
+
+static int do_transaction(struct dtrack_ioc_transaction *io)
+{
+	struct dtrack_action *actions = (void *)(uintptr_t)io->actions;
+	static struct bitmap before[MAX];
+	unsigned int i, nr = m.nr_bitmaps;
+	int err = 0;
+
+	if (io->entry_size != sizeof(*actions) || io->nr > DTRACK_MAX_ACTIONS)
+		abort();
+	swap();
+	memcpy(before, m.bitmaps, sizeof(before));
+	for (i = 0; i < io->nr && !err; i++) {
+		note("%s", i ? ";" : "");
+		err = do_action(&actions[i]) ? errno : 0;
+	}
+	io->out_failed = err ? i - 1 : io->nr;
+	if (!err && told_to_fail("TRANSACTION")) {
+		io->out_failed = m.blame;
+		err = errno;
+	}
+	if (err) {
+		memcpy(m.bitmaps, before, sizeof(before));
+		m.nr_bitmaps = nr;
+		return fail(err);
+	}
+	for (i = 0; i < m.nr_bitmaps; i++) {
+		uint32_t *flags = &m.bitmaps[i].info.flags;
+
+		*flags &= ~(unsigned int)DTRACK_BITMAP_BUSY;
+		*flags |= before[i].info.flags & DTRACK_BITMAP_BUSY;
+	}
+	return 0;
+}
+
 static int answer(unsigned long cmd, void *arg)
 {
 	switch (cmd) {
@@ -617,30 +828,11 @@ static int answer(unsigned long cmd, void *arg)
 		return do_bits_get(arg);
 	case DTRACK_IOC_BITS_LOAD:
 		return do_bits_load(arg);
+	case DTRACK_IOC_TRANSACTION:
+		return do_transaction(arg);
 	default:
 		return fail(ENOTTY);
 	}
-}
-
-static bool told_to_fail(const char *name)
-{
-	unsigned int i;
-
-	for (i = 0; i < m.nr_failures; i++) {
-		struct failure *f = &m.failures[i];
-
-		if (strcmp(f->name, name) || !f->err || !f->left)
-			continue;
-		if (f->skip) {
-			f->skip--;
-			continue;
-		}
-		if (f->left > 0)
-			f->left--;
-		errno = f->err;
-		return true;
-	}
-	return false;
 }
 
 static int mock_ioctl(unsigned long cmd, void *arg)
@@ -648,12 +840,16 @@ static int mock_ioctl(unsigned long cmd, void *arg)
 	const char *name = ioctl_name(cmd);
 	int ret, err;
 
+	pthread_mutex_lock(&lock);
 	note("%s", name);
 	ret = answer(cmd, arg);
-	if (told_to_fail(name))
+	if (cmd != DTRACK_IOC_TRANSACTION && told_to_fail(name))
 		ret = -1;
 	err = errno;
 	note("%s\n", ret ? " failed" : "");
+	if (getenv("DTR_MOCK_EXIT") && !strcmp(getenv("DTR_MOCK_EXIT"), name))
+		_exit(0);
+	pthread_mutex_unlock(&lock);
 	errno = err;
 	return ret;
 }

@@ -23,11 +23,18 @@
  *	FAIL NAME ERRNO [COUNT]		the ioctl fails, COUNT times (default
  *					always)
  *	SKIP NAME COUNT			its first COUNT calls do not fail
+ *	SWAP KEY=VALUE			the first bitmap changes just before the
+ *					first TRANSACTION
+ *	BLAME N				a TRANSACTION told to fail says that
+ *					action N did (default: none)
  *	FILE PATH			/dev/mock/N opens this file instead
  *
- * It changes nothing: a freeze succeeds and gives run 1 and the generation, but
- * the bitmap stays as scripted.  Calls are logged to a file, a line each; of a
- * chunk of bits that is loaded the line has all extents.
+ * A freeze succeeds and gives the generation, but the bitmap stays as scripted.
+ * Only within a transaction later actions see earlier ones; if it succeeds, what
+ * it added, cleared, enabled and disabled stays.  Calls are logged to a file, a
+ * line each; of a chunk of bits that is loaded the line has all extents, and ids
+ * of runs are 1 for the first, and so on.  A process with DTR_MOCK_EXIT=NAME in
+ * its environment ends after that ioctl.
  */
 #ifndef TESTS_MOCK_H
 #define TESTS_MOCK_H

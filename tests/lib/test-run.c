@@ -226,8 +226,8 @@ static void test_full_with_bitmap(void)
 	CHECK(in_order("REPORT b run=1 0+4194304", "ABDICATE b run=1"), "%s",
 	      mock_log());
 	m = load_manifest();
-	CHECK(m.complete && m.has_bitmap && !m.has_from && m.to == 4 &&
-	      m.run == 1, "manifest");
+	CHECK(m.complete && m.has_bitmap && !m.has_from && m.to == 4 && m.run,
+	      "manifest");
 }
 
 static void test_incremental(void)
@@ -542,7 +542,7 @@ static struct outcome failing(const char *line)
 
 static void test_fail_freeze(void)
 {
-	struct outcome out = failing("FAIL FREEZE EBUSY");
+	struct outcome out = failing("FAIL TRANSACTION EBUSY");
 
 	CHECK_STR("Busy", out.cls);
 	CHECK(!has_call("RECLAIM"), "%s", mock_log());
@@ -684,6 +684,17 @@ static void test_cancel(void)
 	      mock_log());
 }
 
+/* With the bitmap at @generation, after the run @last_run. */
+static int new_at(int generation, uint64_t last_run)
+{
+	char script[256];
+
+	snprintf(script, sizeof(script),
+		 "BITMAP 4001:7 b uuid=1 generation=%d last-run=%" PRIu64 "\n",
+		 generation, last_run);
+	return run(script, INCREMENTAL).new;
+}
+
 /* A killed or failed run's target is taken up again. */
 static void test_retry(void)
 {
@@ -692,12 +703,62 @@ static void test_retry(void)
 	CHECK(load_manifest().complete, "the manifest");
 
 	failing("FAIL ABDICATE EIO");
-	CHECK_INT(0, run("BITMAP 4001:7 b uuid=1 generation=4 last-run=1\n",
-			 INCREMENTAL).new);
+	CHECK_INT(0, new_at(4, load_manifest().run));
 	failing("FAIL ABDICATE EIO");
-	CHECK_INT(-ESTALE,
-		  run("BITMAP 4001:7 b uuid=1 generation=4 last-run=2\n",
-		      INCREMENTAL).new);
+	CHECK_INT(-ESTALE, new_at(4, load_manifest().run + 1));
+}
+
+/*
+ * A process that dies at its freeze, which in mode 'always' steps the
+ * generation, has a manifest that tells whose step it was.
+ */
+static void test_killed_at_freeze(void)
+{
+	struct dtl_manifest m;
+
+	fresh();
+	blank_target();
+	store_manifest(true, true, 2, 3, 9);
+	mock_script(script_head);
+	if (!fork()) {
+		setenv("DTR_MOCK_EXIT", "TRANSACTION", 1);
+		run(BITMAP, options(DTRACK_SYNC_BITMAP, "b",
+				    DTRACK_MODE_ALWAYS));
+		_exit(0);
+	}
+	wait(NULL);
+	m = load_manifest();
+	CHECK(!m.complete && m.has_from && m.from == 3 && m.to == 4,
+	      "the manifest");
+	CHECK_INT(0, new_at(4, m.run));
+	store_manifest(false, true, 3, 4, 9);
+	CHECK_INT(-ESTALE, new_at(4, 8));
+}
+
+/* A full copy of something else says that it is unfinished only when it is. */
+static void test_misfit_and_no_freeze(void)
+{
+	struct outcome out;
+
+	fresh();
+	blank_target();
+	store_manifest(true, true, 1, 2, 9);
+	out = run(BITMAP "FAIL TRANSACTION EBUSY\n",
+		  options(DTRACK_SYNC_FULL, "b", DTRACK_MODE_ALWAYS));
+	CHECK_INT(-EBUSY, out.execute);
+	CHECK(load_manifest().complete && load_manifest().to == 2,
+	      "the manifest was touched");
+}
+
+/* What was frozen is not what was checked. */
+static void test_changed_before_freeze(void)
+{
+	failing("SWAP generation=4");
+	CHECK(in_order("FREEZE b", "RECLAIM b run=1"), "%s", mock_log());
+	failing("SWAP last-run=5");
+	failing("SWAP uuid=2");
+	failing("SWAP bytes=1048576");
+	CHECK_STR("", same_granules());
 }
 
 /* An image of another run must not be relied on before it is written. */
@@ -833,6 +894,9 @@ int main(void)
 		{ "cancel-before", test_cancel_before },
 		{ "cancel", test_cancel },
 		{ "retry-onto-incomplete-target", test_retry },
+		{ "killed-at-freeze", test_killed_at_freeze },
+		{ "fail-freeze-for-misfit", test_misfit_and_no_freeze },
+		{ "fail-changed-before-freeze", test_changed_before_freeze },
 		{ "manifest-before-target",
 		  test_stale_manifest_of_gone_target },
 		{ "full-again-may-be-cut", test_full_again },
