@@ -31,3 +31,40 @@ int dtl_transact(struct dtrack *h, struct dtrack_action *actions,
 	*failed = io.out_failed < nr ? io.out_failed : nr;
 	return ret;
 }
+
+/* ---- Words -------------------------------------------------------------- */
+
+static int merge_error(struct dtrack *h, const struct dtrack_action *a,
+		       const struct dtl_forecast *f, int err)
+{
+	struct dtrack_ioc_merge io = {
+		.dev = a->dev,
+		.nr = a->nr,
+		.sources = a->sources,
+	};
+
+	memcpy(io.name, a->name, sizeof(io.name));
+	return dtl_merge_error(h, &io, f, err);
+}
+
+int dtl_action_error(struct dtrack *h, const struct dtrack_action *a,
+		     const struct dtl_forecast *f, int err)
+{
+	const char *name = (const char *)a->name;
+
+	switch (a->type) {
+	case DTRACK_ACTION_ABORT:
+		return dtl_fail(h, err, NULL,
+				"Transaction aborted using Abort action");
+	case DTRACK_ACTION_ADD:
+		return dtl_add_error(h, a->dev, name, a->granularity, err);
+	case DTRACK_ACTION_MERGE:
+		return merge_error(h, a, f, err);
+	case DTRACK_ACTION_ABDICATE:
+	case DTRACK_ACTION_RECLAIM:
+		return dtl_end_error(h, a->dev, name,
+				     a->type == DTRACK_ACTION_ABDICATE, err);
+	default:
+		return dtl_bitmap_error(h, a->dev, name, err);
+	}
+}

@@ -5,7 +5,7 @@
 #ifndef DTL_ACTION_H
 #define DTL_ACTION_H
 
-#include "private.h"
+#include "forecast.h"
 
 /**
  * dtl_action_init() - an action on a bitmap; what else it takes is zero.
@@ -32,5 +32,17 @@ int dtl_action_init(struct dtrack *h, struct dtrack_action *a,
  */
 int dtl_transact(struct dtrack *h, struct dtrack_action *actions,
 		 unsigned int nr, unsigned int *failed);
+
+/**
+ * dtl_action_error() - find words for why the kernel refused an action.
+ * @h: the handle
+ * @a: the action
+ * @f: what the actions before it do
+ * @err: negative errno of dtl_transact()
+ *
+ * Return: @err, or what dtl_ioctl() had noted already.
+ */
+int dtl_action_error(struct dtrack *h, const struct dtrack_action *a,
+		     const struct dtl_forecast *f, int err);
 
 #endif

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "private.h"
+#include "forecast.h"
 
 /**
  * struct dtrack_bitmaps - what DTRACK_IOC_INFO gave.
@@ -75,6 +75,16 @@ int dtl_name_copy(struct dtrack *h, __u8 *dst, const char *name)
 	memset(dst, 0, DTRACK_NAME_LEN);
 	memcpy(dst, name, len);
 	return 0;
+}
+
+int dtl_new_name_copy(struct dtrack *h, __u8 *dst, const char *name)
+{
+	if (!*name)
+		return dtl_fail(h, -EINVAL, NULL, "Bitmap name cannot be empty");
+	if (strlen(name) >= DTRACK_NAME_LEN)
+		return dtl_fail(h, -EINVAL, NULL, "Bitmap name too long: %s",
+				name);
+	return dtl_name_copy(h, dst, name);
 }
 
 /* ---- Looking ------------------------------------------------------------ */
@@ -145,9 +155,8 @@ void dtrack_uuid_format(const uint8_t uuid[DTRACK_UUID_LEN],
 
 /* ---- Changing ----------------------------------------------------------- */
 
-/* Why the kernel found a field of an add malformed. */
-static int add_error(struct dtrack *h, struct dtrack_dev dev, const char *name,
-		     uint64_t granularity, int err)
+int dtl_add_error(struct dtrack *h, struct dtrack_dev dev, const char *name,
+		  uint64_t granularity, int err)
 {
 	char buf[32];
 
@@ -160,6 +169,7 @@ static int add_error(struct dtrack *h, struct dtrack_dev dev, const char *name,
 				dtl_label(h, dev, buf, sizeof(buf)));
 	if (err != -EINVAL)
 		return dtl_bitmap_error(h, dev, name, err);
+	/* Which of its fields is malformed? */
 	if (granularity > UINT32_MAX)
 		return dtl_fail(h, err, NULL,
 				"Parameter 'granularity' expects uint32_t");
@@ -184,16 +194,11 @@ int dtrack_bitmap_add(struct dtrack *h, struct dtrack_dev dev,
 	};
 	int ret;
 
-	if (!*name)
-		return dtl_fail(h, -EINVAL, NULL, "Bitmap name cannot be empty");
-	if (strlen(name) >= DTRACK_NAME_LEN)
-		return dtl_fail(h, -EINVAL, NULL, "Bitmap name too long: %s",
-				name);
-	ret = dtl_name_copy(h, io.name, name);
+	ret = dtl_new_name_copy(h, io.name, name);
 	if (ret)
 		return ret;
 	ret = dtl_ioctl(h, DTRACK_IOC_ADD, &io);
-	return ret ? add_error(h, dev, name, granularity, ret) : 0;
+	return ret ? dtl_add_error(h, dev, name, granularity, ret) : 0;
 }
 
 static int simple(struct dtrack *h, unsigned long cmd, struct dtrack_dev dev,
@@ -241,11 +246,17 @@ int dtrack_source_init(struct dtrack *h, struct dtrack_source *source,
 	return dtl_name_copy(h, source->name, name);
 }
 
-static bool peek(struct dtrack *h, struct dtrack_dev dev, const char *name,
+static bool peek(struct dtrack *h, const struct dtl_forecast *f,
+		 struct dtrack_dev dev, const char *name,
 		 struct dtrack_bitmap_info *info)
 {
+	const struct dtl_outlook *o = f ? dtl_forecast_find(f, dev, name) : NULL;
 	struct dtrack_bitmaps *list;
 
+	if (o) {
+		*info = o->info;
+		return true;
+	}
 	if (dtrack_bitmaps_get(h, dev, name, &list) < 0)
 		return false;
 	*info = list->info[0];
@@ -267,23 +278,24 @@ static bool has_state(const struct dtrack_bitmap_info *info, int err)
  * The kernel says what is wrong but not with which of the bitmaps: look for the
  * first that shows it, the target before the sources.
  */
-static int merge_error(struct dtrack *h, const struct dtrack_ioc_merge *io,
-		       const struct dtrack_source *sources, int err)
+int dtl_merge_error(struct dtrack *h, const struct dtrack_ioc_merge *io,
+		    const struct dtl_forecast *f, int err)
 {
+	const struct dtrack_source *sources = (void *)(uintptr_t)io->sources;
 	struct dtrack_bitmap_info target, source;
 	const char *name = (const char *)io->name;
 	unsigned int i;
 
 	if (err == -ENOTCONN)
 		return h->err;
-	if (!peek(h, io->dev, name, &target))
+	if (!peek(h, f, io->dev, name, &target))
 		return h->err;
 	if (has_state(&target, err))
 		return dtl_bitmap_error(h, io->dev, name, err);
 	for (i = 0; i < io->nr; i++) {
 		const char *s = (const char *)sources[i].name;
 
-		if (!peek(h, sources[i].dev, s, &source))
+		if (!peek(h, f, sources[i].dev, s, &source))
 			return h->err;
 		if (has_state(&source, err))
 			return dtl_bitmap_error(h, sources[i].dev, s, err);
@@ -294,6 +306,13 @@ static int merge_error(struct dtrack *h, const struct dtrack_ioc_merge *io,
 					(unsigned long long)source.device_size);
 	}
 	return dtl_bitmap_error(h, io->dev, name, err);
+}
+
+int dtl_too_many_sources(struct dtrack *h)
+{
+	return dtl_fail(h, -EINVAL, NULL,
+			"More than %u sources cannot be merged at once",
+			DTRACK_MAX_BITMAPS);
 }
 
 int dtrack_bitmap_merge(struct dtrack *h, struct dtrack_dev dev,
@@ -311,11 +330,9 @@ int dtrack_bitmap_merge(struct dtrack *h, struct dtrack_dev dev,
 	if (ret)
 		return ret;
 	if (nr > DTRACK_MAX_BITMAPS)
-		return dtl_fail(h, -EINVAL, NULL,
-				"More than %u sources cannot be merged at once",
-				DTRACK_MAX_BITMAPS);
+		return dtl_too_many_sources(h);
 	ret = dtl_ioctl(h, DTRACK_IOC_MERGE, &io);
-	return ret ? merge_error(h, &io, sources, ret) : 0;
+	return ret ? dtl_merge_error(h, &io, NULL, ret) : 0;
 }
 
 /* ---- Freezing ----------------------------------------------------------- */
@@ -342,6 +359,17 @@ int dtrack_bitmap_freeze(struct dtrack *h, struct dtrack_dev dev,
 	return 0;
 }
 
+int dtl_end_error(struct dtrack *h, struct dtrack_dev dev, const char *name,
+		  bool abdicate, int err)
+{
+	if (err == -ENODATA)
+		return dtl_fail(h, err, NULL, "%s",
+				abdicate ?
+				"Cannot relinquish control if there's no successor present" :
+				"Cannot reclaim a successor when none is present");
+	return dtl_bitmap_error(h, dev, name, err);
+}
+
 static int end(struct dtrack *h, unsigned long cmd, struct dtrack_dev dev,
 	       const char *name, uint64_t run, unsigned int flags,
 	       uint64_t *generation)
@@ -357,13 +385,9 @@ static int end(struct dtrack *h, unsigned long cmd, struct dtrack_dev dev,
 	if (ret)
 		return ret;
 	ret = dtl_ioctl(h, cmd, &io);
-	if (ret == -ENODATA)
-		return dtl_fail(h, ret, NULL, "%s",
-				cmd == DTRACK_IOC_ABDICATE ?
-				"Cannot relinquish control if there's no successor present" :
-				"Cannot reclaim a successor when none is present");
 	if (ret)
-		return dtl_bitmap_error(h, dev, name, ret);
+		return dtl_end_error(h, dev, name, cmd == DTRACK_IOC_ABDICATE,
+				     ret);
 	if (generation)
 		*generation = io.out_generation;
 	return 0;

@@ -84,6 +84,8 @@ static int find_bitmap(struct dtrack_run *run)
 	struct dtrack_bitmaps *list;
 	int ret;
 
+	if (run->foreseen)
+		return 0;
 	ret = dtrack_bitmaps_get(run->h, run->dev, run->options.bitmap, &list);
 	if (ret == -ENOENT)
 		return dtl_fail(run->h, ret, DTL_CLASS_NO_BITMAP,
@@ -216,7 +218,7 @@ static int check_manifest(struct dtrack_run *run)
 	struct dtl_manifest *m = &run->before;
 	int ret = dtl_manifest_load(run->h, run->target.manifest, m);
 
-	run->fits = !ret && dtl_manifest_fits(m, &run->info);
+	run->fits = !ret && !run->fresh && dtl_manifest_fits(m, &run->info);
 	if (run->fits || run->set == DTRACK_SET_ALL ||
 	    run->options.flags & DTRACK_RUN_FORCE)
 		return 0;

@@ -10,7 +10,8 @@
  *
  * A handle is not thread-safe: one for each thread.  The library prints
  * nothing, never exits, installs no signal handler and starts no process but
- * those of libkmod when it loads the module.  All files are O_CLOEXEC.  Sizes,
+ * those of libkmod when it loads the module, and no thread but those of
+ * dtrack_transaction_execute(), which get no signals.  All files are O_CLOEXEC.  Sizes,
  * offsets and lengths are bytes.  Strings given are borrowed for the call;
  * strings returned belong to the object that they were asked of.
  *
@@ -741,6 +742,266 @@ void dtrack_run_resume(struct dtrack_run *run);
  * @run: the run, or NULL
  */
 void dtrack_run_free(struct dtrack_run *run);
+
+/* ---- Transactions -------------------------------------------------------- */
+
+/**
+ * enum dtrack_completion - how the runs of a transaction end.
+ * @DTRACK_COMPLETION_INDIVIDUAL: each by itself
+ * @DTRACK_COMPLETION_GROUPED: all well or none, and all at one point in time
+ */
+enum dtrack_completion {
+	DTRACK_COMPLETION_INDIVIDUAL,
+	DTRACK_COMPLETION_GROUPED,
+};
+
+/**
+ * struct dtrack_action_result - what came of an action.
+ * @state: enum dtrack_run_state; a rolled back action is cancelled, all but the
+ *	backups are completed when the transaction has begun
+ * @err: 0 or the negative errno of what failed
+ * @errclass: as dtrack_errclass(); "" unless it failed or was cancelled
+ * @errmsg: as dtrack_errmsg(), without the action; "" likewise
+ * @run: id of the freeze: of a freeze and of a run with a bitmap
+ * @generation: of the bitmap: frozen by a freeze, afterwards for the ends
+ * @consistency: of a run, enum dtrack_consistency
+ * @bytes_total: of a run: bytes of the set
+ * @bytes_copied: of a run: bytes of it that are safely on the target
+ *
+ * Strings belong to the transaction.
+ */
+struct dtrack_action_result {
+	int state;
+	int err;
+	const char *errclass;
+	const char *errmsg;
+	uint64_t run;
+	uint64_t generation;
+	int consistency;
+	uint64_t bytes_total;
+	uint64_t bytes_copied;
+};
+
+struct dtrack_transaction;
+
+/**
+ * dtrack_transaction_new() - begin to put a transaction together.
+ * @h: the handle; must outlive @tx, and do nothing else while it executes
+ * @completion: enum dtrack_completion
+ * @tx: result; dtrack_transaction_free() it
+ *
+ * Nothing is done before dtrack_transaction_execute().  What is wrong with an
+ * action is found there, too, so that the first one is told.
+ *
+ * Return: 0; -EINVAL for an unknown @completion, -ENOMEM.
+ */
+int dtrack_transaction_new(struct dtrack *h, int completion,
+			   struct dtrack_transaction **tx);
+
+/**
+ * dtrack_transaction_abort() - an action that always fails.
+ * @tx: the transaction
+ *
+ * The actions are tried, and undone.
+ *
+ * Return: index of the action, 0 for the first, as from all functions that add
+ * one; -EOVERFLOW for more than DTRACK_MAX_ACTIONS, -EINVAL after the
+ * execution, -ENOMEM.
+ */
+int dtrack_transaction_abort(struct dtrack_transaction *tx);
+
+/**
+ * dtrack_transaction_add() - dtrack_bitmap_add() as an action.
+ * @tx: the transaction
+ * @dev: the device
+ * @name: the bitmap
+ * @granularity: bytes, or 0 for 64 KiB
+ * @flags: DTRACK_ADD_*
+ *
+ * Return: as dtrack_transaction_abort().
+ */
+int dtrack_transaction_add(struct dtrack_transaction *tx,
+			   struct dtrack_dev dev, const char *name,
+			   uint64_t granularity, unsigned int flags);
+
+/**
+ * dtrack_transaction_remove() - dtrack_bitmap_remove() as an action.
+ * @tx: the transaction
+ * @dev: the device
+ * @name: the bitmap; its name is free only after the transaction
+ *
+ * Return: as dtrack_transaction_abort().
+ */
+int dtrack_transaction_remove(struct dtrack_transaction *tx,
+			      struct dtrack_dev dev, const char *name);
+
+/**
+ * dtrack_transaction_clear() - dtrack_bitmap_clear() as an action.
+ * @tx: the transaction
+ * @dev: the device
+ * @name: the bitmap
+ *
+ * Return: as dtrack_transaction_abort().
+ */
+int dtrack_transaction_clear(struct dtrack_transaction *tx,
+			     struct dtrack_dev dev, const char *name);
+
+/**
+ * dtrack_transaction_enable() - dtrack_bitmap_enable() as an action.
+ * @tx: the transaction
+ * @dev: the device
+ * @name: the bitmap
+ *
+ * Return: as dtrack_transaction_abort().
+ */
+int dtrack_transaction_enable(struct dtrack_transaction *tx,
+			      struct dtrack_dev dev, const char *name);
+
+/**
+ * dtrack_transaction_disable() - dtrack_bitmap_disable() as an action.
+ * @tx: the transaction
+ * @dev: the device
+ * @name: the bitmap
+ *
+ * Return: as dtrack_transaction_abort().
+ */
+int dtrack_transaction_disable(struct dtrack_transaction *tx,
+			       struct dtrack_dev dev, const char *name);
+
+/**
+ * dtrack_transaction_merge() - dtrack_bitmap_merge() as an action.
+ * @tx: the transaction
+ * @dev: the target's device
+ * @name: the target
+ * @sources: array of bitmaps; copied
+ * @nr: number of them, 0..256
+ *
+ * Return: as dtrack_transaction_abort().
+ */
+int dtrack_transaction_merge(struct dtrack_transaction *tx,
+			     struct dtrack_dev dev, const char *name,
+			     const struct dtrack_source *sources,
+			     unsigned int nr);
+
+/**
+ * dtrack_transaction_freeze() - dtrack_bitmap_freeze() as an action.
+ * @tx: the transaction
+ * @dev: the device
+ * @name: the bitmap
+ * @mode: enum dtrack_mode
+ * @set: enum dtrack_set
+ * @flags: DTRACK_FREEZE_*; without them the handle owns the freeze
+ *
+ * For runs use dtrack_transaction_backup().
+ *
+ * Return: as dtrack_transaction_abort().
+ */
+int dtrack_transaction_freeze(struct dtrack_transaction *tx,
+			      struct dtrack_dev dev, const char *name,
+			      unsigned int mode, unsigned int set,
+			      unsigned int flags);
+
+/**
+ * dtrack_transaction_abdicate() - dtrack_bitmap_abdicate() as an action.
+ * @tx: the transaction
+ * @dev: the device
+ * @name: the bitmap
+ * @run: of the freeze, or 0 for one without owner
+ *
+ * Return: as dtrack_transaction_abort().
+ */
+int dtrack_transaction_abdicate(struct dtrack_transaction *tx,
+				struct dtrack_dev dev, const char *name,
+				uint64_t run);
+
+/**
+ * dtrack_transaction_reclaim() - dtrack_bitmap_reclaim() as an action.
+ * @tx: the transaction
+ * @dev: the device
+ * @name: the bitmap
+ * @run: of the freeze, or 0 for one without owner
+ * @flags: DTRACK_END_*
+ *
+ * Return: as dtrack_transaction_abort().
+ */
+int dtrack_transaction_reclaim(struct dtrack_transaction *tx,
+			       struct dtrack_dev dev, const char *name,
+			       uint64_t run, unsigned int flags);
+
+/**
+ * dtrack_transaction_backup() - a run that begins with the transaction.
+ * @tx: the transaction
+ * @dev: the device to copy
+ * @options: as for dtrack_run_new(); DTRACK_RUN_FSFREEZE is refused.  @notify is
+ *	called by threads of the library, never by two at once
+ *
+ * Return: as dtrack_transaction_abort(), and -EINVAL for options of another
+ * version of the library.
+ */
+int dtrack_transaction_backup(struct dtrack_transaction *tx,
+			      struct dtrack_dev dev,
+			      const struct dtrack_run_options *options);
+
+/**
+ * dtrack_transaction_execute() - do all actions at one point in time, or none;
+ * then copy what is to be copied.
+ * @tx: may be executed once
+ *
+ * Later actions see what earlier ones did: a bitmap that is added may be merged
+ * into and copied by one transaction.  The first action that fails decides the
+ * error, and every bitmap, target and manifest is as it was.
+ *
+ * Then the runs copy at the same time, each in a thread of its own, and end as
+ * the completion mode says.  Grouped, a run that had copied everything is
+ * cancelled when another fails; in mode 'always' its bitmap then no longer has
+ * what was copied, and its target must be kept: the next run goes on with it.
+ *
+ * If another process changes a bitmap between the checks and the transaction,
+ * so that a target may not fit, all runs are cancelled, and only the other
+ * actions are done.
+ *
+ * Return: 0 when everything was completed; what the first that failed has,
+ * whose message is 'action INDEX (TYPE): ...' with the type as QMP calls it; or
+ * -ECANCELED.
+ */
+int dtrack_transaction_execute(struct dtrack_transaction *tx);
+
+/**
+ * dtrack_transaction_result() - what came of an action.
+ * @tx: executed
+ * @index: of the action
+ * @result: result
+ * @size: sizeof(*@result) as the caller knows it
+ *
+ * Return: 0; -EINVAL when there is no such action.
+ */
+int dtrack_transaction_result(const struct dtrack_transaction *tx,
+			      unsigned int index,
+			      struct dtrack_action_result *result, size_t size);
+
+/**
+ * dtrack_transaction_cancel() - ask all runs that have not ended to end soon.
+ * @tx: the transaction
+ *
+ * If the actions are not done yet, they will not be.
+ *
+ * Context: also from a signal handler or another thread.
+ */
+void dtrack_transaction_cancel(struct dtrack_transaction *tx);
+
+/**
+ * dtrack_transaction_resume() - let runs that stopped on an error try again.
+ * @tx: the transaction
+ *
+ * Context: also from a signal handler or another thread.
+ */
+void dtrack_transaction_resume(struct dtrack_transaction *tx);
+
+/**
+ * dtrack_transaction_free() - close the files of all runs.
+ * @tx: the transaction, or NULL
+ */
+void dtrack_transaction_free(struct dtrack_transaction *tx);
 
 #ifdef __cplusplus
 }

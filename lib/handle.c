@@ -63,6 +63,17 @@ int dtl_nomem(struct dtrack *h)
 	return dtl_fail(h, -ENOMEM, NULL, "%s", strerror(ENOMEM));
 }
 
+int dtl_share(struct dtrack *h, struct dtrack **copy)
+{
+	if (dtrack_new(copy))
+		return dtl_nomem(h);
+	(*copy)->fd = h->fd;
+	(*copy)->shared = true;
+	(*copy)->named = h->named;
+	memcpy((*copy)->label, h->label, sizeof(h->label));
+	return 0;
+}
+
 const char *dtl_label(const struct dtrack *h, struct dtrack_dev dev, char *buf,
 		      size_t size)
 {
@@ -92,6 +103,28 @@ const char *dtl_os_class(int err)
 	}
 }
 
+const char *dtl_class(int err, const char *cls)
+{
+	static const struct {
+		int no;
+		const char *cls;
+	} by_errno[] = {
+		{ ENODEV, "DeviceNotFound" },	{ EEXIST, "Exists" },
+		{ EBUSY, DTL_CLASS_BUSY },	{ EUCLEAN, "Inconsistent" },
+		{ EROFS, "ReadOnly" },		{ ENOSPC, "NoSpace" },
+		{ EDQUOT, "NoSpace" },		{ ESTALE, "Stale" },
+		{ EPERM, "Permission" },	{ EACCES, "Permission" },
+	};
+	size_t i;
+
+	if (cls)
+		return cls;
+	for (i = 0; i < DTL_ARRAY_SIZE(by_errno); i++)
+		if (err == -by_errno[i].no)
+			return by_errno[i].cls;
+	return DTL_CLASS_GENERIC;
+}
+
 /* ---- Public ------------------------------------------------------------- */
 
 int dtrack_new(struct dtrack **h)
@@ -107,7 +140,8 @@ void dtrack_free(struct dtrack *h)
 {
 	if (!h)
 		return;
-	dtl_close(h->fd);
+	if (!h->shared)
+		dtl_close(h->fd);
 	free(h);
 }
 
@@ -123,24 +157,7 @@ int dtrack_errno(const struct dtrack *h)
 
 const char *dtrack_errclass(const struct dtrack *h)
 {
-	static const struct {
-		int err;
-		const char *cls;
-	} by_errno[] = {
-		{ ENODEV, "DeviceNotFound" },	{ EEXIST, "Exists" },
-		{ EBUSY, DTL_CLASS_BUSY },	{ EUCLEAN, "Inconsistent" },
-		{ EROFS, "ReadOnly" },		{ ENOSPC, "NoSpace" },
-		{ EDQUOT, "NoSpace" },		{ ESTALE, "Stale" },
-		{ EPERM, "Permission" },	{ EACCES, "Permission" },
-	};
-	size_t i;
-
-	if (h->cls)
-		return h->cls;
-	for (i = 0; i < DTL_ARRAY_SIZE(by_errno); i++)
-		if (h->err == -by_errno[i].err)
-			return by_errno[i].cls;
-	return DTL_CLASS_GENERIC;
+	return dtl_class(h->err, h->cls);
 }
 
 const char *dtrack_version(void)

@@ -28,6 +28,7 @@
 /**
  * struct dtrack - the handle.
  * @fd: the control file, -1 until it is needed
+ * @shared: @fd is another handle's
  * @err: errno of the last failure, negative
  * @cls: its class, NULL when @err says it all
  * @named: the device that @label was given for
@@ -36,6 +37,7 @@
  */
 struct dtrack {
 	int fd;
+	bool shared;
 	int err;
 	const char *cls;
 	struct dtrack_dev named;
@@ -84,6 +86,9 @@ void dtl_error_restore(struct dtrack *h, const struct dtl_error *e);
  */
 const char *dtl_os_class(int err);
 
+/** dtl_class() - the class of an error: @cls, or by @err. Return: a constant. */
+const char *dtl_class(int err, const char *cls);
+
 /** dtl_nomem() - note that memory is missing. Return: -ENOMEM. */
 int dtl_nomem(struct dtrack *h);
 
@@ -97,6 +102,18 @@ int dtl_nomem(struct dtrack *h);
  * (then @h->err is the same value and -ENOTCONN is returned).
  */
 int dtl_ioctl(struct dtrack *h, unsigned long cmd, void *arg);
+
+/**
+ * dtl_share() - another handle on the same control file, for a thread.
+ * @h: the handle; it is open and must outlive @copy
+ * @copy: result; dtrack_free() it
+ *
+ * The number of the file is shared and not duplicated: the kernel reclaims what
+ * a process has frozen when it closes any duplicate.
+ *
+ * Return: 0 or -ENOMEM with words on @h.
+ */
+int dtl_share(struct dtrack *h, struct dtrack **copy);
 
 /**
  * dtl_module_load() - load dm-dirtytrack.
@@ -130,6 +147,13 @@ int dtl_no_device(struct dtrack *h, const char *name, const char *why);
 int dtl_name_copy(struct dtrack *h, __u8 *dst, const char *name);
 
 /**
+ * dtl_new_name_copy() - the same for a bitmap to be added.
+ *
+ * Return: 0; -EINVAL, in QEMU's words.
+ */
+int dtl_new_name_copy(struct dtrack *h, __u8 *dst, const char *name);
+
+/**
  * dtl_bitmap_error() - find words for what the kernel said about a bitmap.
  * @h: the handle
  * @dev: the device
@@ -140,6 +164,49 @@ int dtl_name_copy(struct dtrack *h, __u8 *dst, const char *name);
  */
 int dtl_bitmap_error(struct dtrack *h, struct dtrack_dev dev, const char *name,
 		     int err);
+
+struct dtl_forecast;
+
+/**
+ * dtl_add_error() - words for why a bitmap could not be added.
+ * @h: the handle
+ * @dev: the device
+ * @name: the bitmap
+ * @granularity: as given
+ * @err: negative errno of the ioctl
+ *
+ * Return: @err, or what dtl_ioctl() had noted already.
+ */
+int dtl_add_error(struct dtrack *h, struct dtrack_dev dev, const char *name,
+		  uint64_t granularity, int err);
+
+/**
+ * dtl_merge_error() - words for why bitmaps could not be merged.
+ * @h: the handle
+ * @io: what was asked
+ * @f: what earlier actions of the same transaction do, or NULL
+ * @err: negative errno of the ioctl
+ *
+ * Return: @err, or what dtl_ioctl() or a look at the bitmaps noted.
+ */
+int dtl_merge_error(struct dtrack *h, const struct dtrack_ioc_merge *io,
+		    const struct dtl_forecast *f, int err);
+
+/** dtl_too_many_sources() - note that a merge has. Return: -EINVAL. */
+int dtl_too_many_sources(struct dtrack *h);
+
+/**
+ * dtl_end_error() - words for why a freeze could not be ended.
+ * @h: the handle
+ * @dev: the device
+ * @name: the bitmap
+ * @abdicate: it should be, by abdicating
+ * @err: negative errno of the ioctl
+ *
+ * Return: @err, or what dtl_ioctl() had noted already.
+ */
+int dtl_end_error(struct dtrack *h, struct dtrack_dev dev, const char *name,
+		  bool abdicate, int err);
 
 /* ---- Small things ------------------------------------------------------- */
 

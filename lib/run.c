@@ -28,7 +28,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "action.h"
 #include "copy.h"
 #include "run.h"
 #include "sysfs.h"
@@ -98,9 +97,9 @@ static int begin(struct dtrack_run *run,
 	return 0;
 }
 
-int dtrack_run_new(struct dtrack *h, struct dtrack_dev dev,
-		   const struct dtrack_run_options *options,
-		   struct dtrack_run **result)
+int dtl_run_new(struct dtrack *h, struct dtrack_dev dev,
+		const struct dtrack_run_options *options,
+		const struct dtl_outlook *outlook, struct dtrack_run **result)
 {
 	struct dtrack_run *run = calloc(1, sizeof(*run));
 	int ret;
@@ -111,12 +110,24 @@ int dtrack_run_new(struct dtrack *h, struct dtrack_dev dev,
 	run->dev = dev;
 	run->source = -1;
 	run->target.fd = -1;
+	if (outlook) {
+		run->foreseen = true;
+		run->fresh = outlook->fresh;
+		run->info = outlook->info;
+	}
 	ret = begin(run, options);
 	if (ret)
 		dtrack_run_free(run);
 	else
 		*result = run;
 	return ret;
+}
+
+int dtrack_run_new(struct dtrack *h, struct dtrack_dev dev,
+		   const struct dtrack_run_options *options,
+		   struct dtrack_run **result)
+{
+	return dtl_run_new(h, dev, options, NULL, result);
 }
 
 void dtrack_run_free(struct dtrack_run *run)
@@ -169,13 +180,6 @@ static int begin_manifest(struct dtrack_run *run)
 	return store_manifest(run);
 }
 
-static int end_manifest(struct dtrack_run *run, uint64_t generation)
-{
-	run->manifest.complete = true;
-	run->manifest.to = generation;
-	return store_manifest(run);
-}
-
 /* ---- Freezing ----------------------------------------------------------- */
 
 static int draw_id(struct dtrack_run *run)
@@ -191,19 +195,15 @@ static int draw_id(struct dtrack_run *run)
 	return 0;
 }
 
-/* The last steps before the freeze. */
-static int prepare(struct dtrack_run *run)
+int dtl_run_prepare(struct dtrack_run *run)
 {
 	int ret = draw_id(run);
 
 	return !ret && run->fits ? begin_manifest(run) : ret;
 }
 
-/*
- * There was no freeze: the target is what it was.  Without the old manifest the
- * new one does.
- */
-static void undo_prepare(struct dtrack_run *run)
+/* If the old manifest cannot be stored the new one is as true. */
+void dtl_run_unprepare(struct dtrack_run *run)
 {
 	struct dtl_error first;
 
@@ -214,6 +214,23 @@ static void undo_prepare(struct dtrack_run *run)
 	dtl_error_restore(run->h, &first);
 }
 
+int dtl_run_freeze_action(struct dtrack_run *run, struct dtrack_action *a)
+{
+	int ret = dtl_action_init(run->h, a, DTRACK_ACTION_FREEZE, run->dev,
+				  run->bitmap);
+
+	a->mode = run->mode;
+	a->set = run->set;
+	a->run = run->freeze.run;
+	return ret;
+}
+
+void dtl_run_frozen(struct dtrack_run *run, const struct dtrack_action *a)
+{
+	run->freeze.generation = a->generation;
+	run->frozen = true;
+}
+
 static int freeze(void *opaque)
 {
 	struct dtrack_run *run = opaque;
@@ -221,23 +238,27 @@ static int freeze(void *opaque)
 	unsigned int failed;
 	int ret;
 
-	ret = dtl_action_init(run->h, &action, DTRACK_ACTION_FREEZE, run->dev,
-			      run->bitmap);
+	ret = dtl_run_freeze_action(run, &action);
 	if (ret)
 		return ret;
-	action.mode = run->mode;
-	action.set = run->set;
-	action.run = run->freeze.run;
 	ret = dtl_transact(run->h, &action, 1, &failed);
 	if (ret)
 		return dtl_bitmap_error(run->h, run->dev, run->bitmap, ret);
-	run->freeze.generation = action.generation;
-	run->frozen = true;
+	dtl_run_frozen(run, &action);
 	return 0;
 }
 
-/* What was checked before the freeze must be what was frozen. */
-static int check_frozen(struct dtrack_run *run)
+static bool is_foreseen(const struct dtrack_run *run,
+			const struct dtrack_bitmap_info *before)
+{
+	return run->freeze.generation == before->generation &&
+	       run->info.last_run == before->last_run &&
+	       run->info.bytes == run->size &&
+	       (run->fresh ||
+		!memcmp(run->info.uuid, before->uuid, sizeof(before->uuid)));
+}
+
+int dtl_run_check_frozen(struct dtrack_run *run)
 {
 	struct dtrack_bitmap_info before = run->info;
 	struct dtrack_bitmaps *list;
@@ -248,10 +269,7 @@ static int check_frozen(struct dtrack_run *run)
 		return ret;
 	run->info = *dtrack_bitmaps_at(list, 0);
 	dtrack_bitmaps_free(list);
-	if (run->freeze.generation != before.generation ||
-	    run->info.last_run != before.last_run ||
-	    memcmp(run->info.uuid, before.uuid, sizeof(before.uuid)) ||
-	    run->info.bytes != run->size)
+	if (!is_foreseen(run, &before))
 		return dtl_fail(run->h, -EAGAIN, NULL,
 				"Bitmap '%s' changed while the run began",
 				run->bitmap);
@@ -266,7 +284,7 @@ static int take(struct dtrack_run *run)
 
 	if (!run->bitmap)
 		return 0;
-	ret = prepare(run);
+	ret = dtl_run_prepare(run);
 	if (ret)
 		return ret;
 	if (run->options.flags & DTRACK_RUN_FSFREEZE)
@@ -274,8 +292,8 @@ static int take(struct dtrack_run *run)
 	else
 		ret = freeze(run);
 	if (!run->frozen)
-		undo_prepare(run);
-	return ret ? ret : check_frozen(run);
+		dtl_run_unprepare(run);
+	return ret ? ret : dtl_run_check_frozen(run);
 }
 
 /* ---- Copying ------------------------------------------------------------ */
@@ -345,8 +363,7 @@ static int finish_target(struct dtrack_run *run)
 	return check_cancel(run);
 }
 
-/* All between the freeze and its end. */
-static int transfer(struct dtrack_run *run)
+int dtl_run_transfer(struct dtrack_run *run)
 {
 	int ret = 0;
 
@@ -365,29 +382,43 @@ static int transfer(struct dtrack_run *run)
 
 /* ---- Ending ------------------------------------------------------------- */
 
+int dtl_run_end_action(struct dtrack_run *run, bool good,
+		       struct dtrack_action *a)
+{
+	unsigned int type = good && run->mode != DTRACK_MODE_NEVER ?
+			    DTRACK_ACTION_ABDICATE : DTRACK_ACTION_RECLAIM;
+	int ret = dtl_action_init(run->h, a, type, run->dev, run->bitmap);
+
+	a->run = run->freeze.run;
+	return ret;
+}
+
+int dtl_run_ended(struct dtrack_run *run, uint64_t generation)
+{
+	run->frozen = false;
+	run->manifest.complete = true;
+	run->manifest.to = generation;
+	return store_manifest(run);
+}
+
 /* Success.  The generation is what the target fits from now on. */
 static int give_up_bitmap(struct dtrack_run *run, uint64_t *generation)
 {
-	int ret;
-
 	*generation = run->freeze.generation;
 	if (!run->frozen)
 		return 0;
 	if (run->mode == DTRACK_MODE_NEVER)
-		ret = dtrack_bitmap_reclaim(run->h, run->dev, run->bitmap,
-					    run->freeze.run, 0, NULL);
-	else
-		ret = dtrack_bitmap_abdicate(run->h, run->dev, run->bitmap,
-					     run->freeze.run, generation);
-	run->frozen = run->frozen && ret;
-	return ret;
+		return dtrack_bitmap_reclaim(run->h, run->dev, run->bitmap,
+					     run->freeze.run, 0, NULL);
+	return dtrack_bitmap_abdicate(run->h, run->dev, run->bitmap,
+				      run->freeze.run, generation);
 }
 
 /*
  * Failure: the bitmap thaws, unless the freeze was what we lost.  What went
  * wrong first is what is told.
  */
-static void take_back_bitmap(struct dtrack_run *run)
+void dtl_run_take_back(struct dtrack_run *run)
 {
 	struct dtl_error first;
 
@@ -400,20 +431,24 @@ static void take_back_bitmap(struct dtrack_run *run)
 	run->frozen = false;
 }
 
-static int execute(struct dtrack_run *run)
+void dtl_run_settle(struct dtrack_run *run, int ret)
+{
+	run->result.state = !ret ? DTRACK_RUN_COMPLETED :
+			    ret == -ECANCELED ? DTRACK_RUN_CANCELLED :
+						DTRACK_RUN_FAILED;
+}
+
+int dtl_run_end(struct dtrack_run *run, int ret)
 {
 	uint64_t generation;
-	int ret;
 
-	ret = check_cancel(run);
-	if (!ret)
-		ret = take(run);
-	if (!ret)
-		ret = transfer(run);
 	if (!ret)
 		ret = give_up_bitmap(run, &generation);
-	if (!ret)
-		ret = end_manifest(run, generation);
+	if (ret)
+		dtl_run_take_back(run);
+	else
+		ret = dtl_run_ended(run, generation);
+	dtl_run_settle(run, ret);
 	return ret;
 }
 
@@ -424,13 +459,12 @@ int dtrack_run_execute(struct dtrack_run *run)
 	if (run->result.state != DTRACK_RUN_READY)
 		return dtl_fail(run->h, -EINVAL, NULL,
 				"A run can be executed once");
-	ret = execute(run);
-	if (ret)
-		take_back_bitmap(run);
-	run->result.state = !ret ? DTRACK_RUN_COMPLETED :
-			    ret == -ECANCELED ? DTRACK_RUN_CANCELLED :
-						DTRACK_RUN_FAILED;
-	return ret;
+	ret = check_cancel(run);
+	if (!ret)
+		ret = take(run);
+	if (!ret)
+		ret = dtl_run_transfer(run);
+	return dtl_run_end(run, ret);
 }
 
 /* ---- Public ------------------------------------------------------------- */

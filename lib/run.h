@@ -7,6 +7,7 @@
 
 #include <stdatomic.h>
 
+#include "action.h"
 #include "manifest.h"
 #include "target.h"
 
@@ -19,6 +20,8 @@
  * @bitmap: owns @options.bitmap
  * @mode: enum dtrack_mode, settled
  * @set: enum dtrack_set
+ * @foreseen: @info is, because earlier actions of a transaction change it
+ * @fresh: the bitmap is one that they add
  * @info: the bitmap before the freeze, valid with a bitmap
  * @size: bytes of the device
  * @granularity: the copy unit
@@ -44,6 +47,8 @@ struct dtrack_run {
 	char *bitmap;
 	unsigned int mode;
 	unsigned int set;
+	bool foreseen;
+	bool fresh;
 	struct dtrack_bitmap_info info;
 	uint64_t size;
 	uint64_t granularity;
@@ -81,6 +86,114 @@ int dtl_check_options(struct dtrack_run *run);
  * @run: @target in; @fits, @before out
  */
 int dtl_check_target(struct dtrack_run *run);
+
+/* ---- Stages of a run, for what drives several ---------------------------- */
+
+/**
+ * dtl_run_new() - dtrack_run_new() for a run in a transaction.
+ * @h: a handle of the run's own
+ * @dev: as there
+ * @options: as there
+ * @outlook: the bitmap at its freeze, or NULL when it is as it is
+ * @run: as there
+ *
+ * Return: as there.
+ */
+int dtl_run_new(struct dtrack *h, struct dtrack_dev dev,
+		const struct dtrack_run_options *options,
+		const struct dtl_outlook *outlook, struct dtrack_run **run);
+
+/**
+ * dtl_run_prepare() - the last steps before the freeze.
+ * @run: of a bitmap
+ *
+ * Draws the id, and stores the manifest where the target fits.
+ *
+ * Return: 0 or a negative errno with words.
+ */
+int dtl_run_prepare(struct dtrack_run *run);
+
+/**
+ * dtl_run_unprepare() - there was no freeze: the manifest is what it was.
+ * @run: prepared
+ */
+void dtl_run_unprepare(struct dtrack_run *run);
+
+/**
+ * dtl_run_freeze_action() - the action that freezes a run's bitmap.
+ * @run: @freeze.run is 0 before dtl_run_prepare()
+ * @a: result
+ *
+ * Return: 0 or -ENOENT with words.
+ */
+int dtl_run_freeze_action(struct dtrack_run *run, struct dtrack_action *a);
+
+/**
+ * dtl_run_frozen() - the action was done.
+ * @run: it holds a freeze from now on
+ * @a: the action
+ */
+void dtl_run_frozen(struct dtrack_run *run, const struct dtrack_action *a);
+
+/**
+ * dtl_run_check_frozen() - whether what was checked is what was frozen.
+ * @run: frozen
+ *
+ * Return: 0; -EAGAIN when it is not, or another errno; with words.
+ */
+int dtl_run_check_frozen(struct dtrack_run *run);
+
+/**
+ * dtl_run_transfer() - copy, until the target is durable.
+ * @run: its bitmap, if it has one, is frozen
+ *
+ * Return: 0; -ECANCELED; or another errno with words.
+ */
+int dtl_run_transfer(struct dtrack_run *run);
+
+/**
+ * dtl_run_end_action() - the action that ends a run's freeze.
+ * @run: frozen
+ * @good: it is to end well
+ * @a: result
+ *
+ * Return: 0 or -ENOENT with words.
+ */
+int dtl_run_end_action(struct dtrack_run *run, bool good,
+		       struct dtrack_action *a);
+
+/**
+ * dtl_run_ended() - the freeze has ended well: say so in the manifest.
+ * @run: holds no freeze from now on
+ * @generation: that the target fits
+ *
+ * Return: 0 or a negative errno with words.
+ */
+int dtl_run_ended(struct dtrack_run *run, uint64_t generation);
+
+/**
+ * dtl_run_take_back() - thaw the bitmap, if it is frozen; the error stays.
+ * @run: the run
+ */
+void dtl_run_take_back(struct dtrack_run *run);
+
+/**
+ * dtl_run_end() - all that comes after dtl_run_transfer().
+ * @run: the run
+ * @ret: what that returned
+ *
+ * Return: what came of the run.
+ */
+int dtl_run_end(struct dtrack_run *run, int ret);
+
+/**
+ * dtl_run_settle() - note what came of a run.
+ * @run: it holds no freeze
+ * @ret: 0, -ECANCELED or another errno
+ */
+void dtl_run_settle(struct dtrack_run *run, int ret);
+
+/* ---- The file system ----------------------------------------------------- */
 
 /**
  * dtl_fsfreeze() - hold the file system on a device still for a call.

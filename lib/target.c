@@ -251,6 +251,41 @@ int dtl_target_open(struct dtrack *h, const char *name,
 	return check_folder(h, source, t);
 }
 
+/* ---- Comparing ---------------------------------------------------------- */
+
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/* Of files to come: the same name in the same folder. */
+static bool same_place(const struct dtl_target *a, const struct dtl_target *b)
+{
+	char folder_a[sizeof(a->path)], folder_b[sizeof(b->path)];
+	char name_a[sizeof(a->path)], name_b[sizeof(b->path)];
+	struct stat st_a, st_b;
+
+	memcpy(folder_a, a->path, sizeof(folder_a));
+	memcpy(folder_b, b->path, sizeof(folder_b));
+	memcpy(name_a, a->path, sizeof(name_a));
+	memcpy(name_b, b->path, sizeof(name_b));
+	return !strcmp(basename(name_a), basename(name_b)) &&
+	       !stat(dirname(folder_a), &st_a) &&
+	       !stat(dirname(folder_b), &st_b) && same_file(&st_a, &st_b);
+}
+
+bool dtl_target_same(const struct dtl_target *a, const struct dtl_target *b)
+{
+	struct stat st_a, st_b;
+
+	if (a->exists != b->exists)
+		return false;
+	if (!a->exists)
+		return same_place(a, b);
+	return !fstat(a->fd, &st_a) && !fstat(b->fd, &st_b) &&
+	       same_file(&st_a, &st_b);
+}
+
 void dtl_target_close(struct dtl_target *t)
 {
 	dtl_close(t->fd);

@@ -63,6 +63,15 @@ struct dtl_target {
 int dtl_target_open(struct dtrack *h, const char *name,
 		    struct dtrack_dev source, struct dtl_target *t);
 
+/**
+ * dtl_target_same() - whether two opened targets are one, or would become it.
+ * @a: a target
+ * @b: another
+ *
+ * Locks do not tell: they are the process's.
+ */
+bool dtl_target_same(const struct dtl_target *a, const struct dtl_target *b);
+
 /** dtl_target_close() - close it. */
 void dtl_target_close(struct dtl_target *t);
 

@@ -74,7 +74,7 @@ static struct {
 	struct failure failures[MAX];
 	struct then thens[MAX];
 	char swap[64];
-	char file[4096];
+	char file[16][4096];
 	char log[65536];
 	int control;
 } m;
@@ -271,8 +271,12 @@ static void take_line(char *line)
 		failure(word[1])->left = nr > 3 ? atoi(word[3]) : -1;
 	} else if (!strcmp(word[0], "SKIP") && nr == 3) {
 		failure(word[1])->skip = atoi(word[2]);
-	} else if (!strcmp(word[0], "FILE") && nr == 2) {
-		snprintf(m.file, sizeof(m.file), "%s", word[1]);
+	} else if (!strcmp(word[0], "FILE") && nr >= 2) {
+		int at = nr > 2 ? atoi(word[2]) : 0;
+
+		if (at < 0 || at >= 16)
+			die(word[2]);
+		snprintf(m.file[at], sizeof(m.file[at]), "%s", word[1]);
 	} else {
 		die(word[0]);
 	}
@@ -878,6 +882,16 @@ int ioctl(int fd, unsigned long cmd, ...)
 	return ioctl_real(fd, cmd, arg);
 }
 
+/* What /dev/mock/N opens. */
+static const char *node_file(const char *path)
+{
+	int at = atoi(path + strlen(NODES));
+
+	if (at > 0 && at < 16 && m.file[at][0])
+		return m.file[at];
+	return m.file[0];
+}
+
 static int mock_open(const char *symbol, const char *path, int flags,
 		     mode_t mode)
 {
@@ -890,10 +904,10 @@ static int mock_open(const char *symbol, const char *path, int flags,
 		if (m.open_err)
 			return fail(m.open_err);
 		path = "/dev/null";
-	} else if (!strncmp(path, NODES, strlen(NODES)) && m.file[0]) {
+	} else if (!strncmp(path, NODES, strlen(NODES)) && *node_file(path)) {
 		note("SOURCE%s%s\n", flags & O_DIRECT ? " direct" : "",
 		     flags & O_CLOEXEC ? " cloexec" : "");
-		path = m.file;
+		path = node_file(path);
 		/* tmpfs refuses it before 6.6. */
 		flags &= ~O_DIRECT;
 	}

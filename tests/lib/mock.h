@@ -27,7 +27,8 @@
  *					first TRANSACTION
  *	BLAME N				a TRANSACTION told to fail says that
  *					action N did (default: none)
- *	FILE PATH			/dev/mock/N opens this file instead
+ *	FILE PATH [N]			/dev/mock/N, without N any, opens this
+ *					file instead
  *
  * A freeze succeeds and gives the generation, but the bitmap stays as scripted.
  * Only within a transaction later actions see earlier ones; if it succeeds, what
