@@ -3,43 +3,13 @@
  * backup.c - dtrack backup: a run of libdtrack, with signals and a bar.
  */
 #include <inttypes.h>
-#include <signal.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "output.h"
 #include "progress.h"
+#include "signals.h"
 #include "verbs.h"
-
-static const struct word sync_words[] = {
-	{ "full", DTRACK_SYNC_FULL },
-	{ "top", DTRACK_SYNC_TOP },
-	{ "incremental", DTRACK_SYNC_INCREMENTAL },
-	{ "bitmap", DTRACK_SYNC_BITMAP },
-	{ "none", DTRACK_SYNC_NONE },
-	{ 0 },
-};
-
-static const struct word mode_words[] = {
-	{ "conditional", DTRACK_MODE_CONDITIONAL },
-	{ "on-success", DTRACK_MODE_CONDITIONAL },
-	{ "never", DTRACK_MODE_NEVER },
-	{ "always", DTRACK_MODE_ALWAYS },
-	{ 0 },
-};
-
-static const struct word consistency_words[] = {
-	{ "image", DTRACK_CONSISTENCY_IMAGE },
-	{ "live", DTRACK_CONSISTENCY_LIVE },
-	{ 0 },
-};
-
-static const struct word on_error_words[] = {
-	{ "report", DTRACK_ON_ERROR_REPORT },
-	{ "ignore", DTRACK_ON_ERROR_IGNORE },
-	{ "stop", DTRACK_ON_ERROR_STOP },
-	{ 0 },
-};
+#include "words.h"
 
 static const struct option_spec options[] = {
 	{ OPT_TARGET, "target", KIND_TEXT, "TARGET",
@@ -72,54 +42,20 @@ static const struct option_spec options[] = {
 
 /* ---- Signals ------------------------------------------------------------ */
 
-static struct dtrack_run *volatile running;
-static volatile sig_atomic_t cancels;
-
-/* The first asks, the second goes; the kernel takes the freeze back. */
-static void on_cancel(int sig)
+static void cancel(void *running)
 {
-	(void)sig;
-	if (cancels++)
-		_exit(EXIT_FAILED);
-	if (running)
-		dtrack_run_cancel(running);
+	dtrack_run_cancel(running);
 }
 
-static void on_resume(int sig)
+static void resume(void *running)
 {
-	(void)sig;
-	if (running)
-		dtrack_run_resume(running);
+	dtrack_run_resume(running);
 }
 
-/* Without SA_RESTART: a wait shall end. */
-static void catch_signals(void)
-{
-	struct sigaction cancel = { .sa_handler = on_cancel };
-	struct sigaction resume = { .sa_handler = on_resume };
-
-	sigaction(SIGINT, &cancel, NULL);
-	sigaction(SIGTERM, &cancel, NULL);
-	sigaction(SIGUSR1, &resume, NULL);
-}
-
-/* From here on signals go to the run, those that came before, too. */
-static void give_signals(struct dtrack_run *run)
-{
-	running = run;
-	if (cancels)
-		dtrack_run_cancel(run);
-}
-
-/* What comes now is too late to cancel, and there is nothing to resume. */
-static void ignore_signals(void)
-{
-	struct sigaction ignore = { .sa_handler = SIG_IGN };
-
-	sigaction(SIGINT, &ignore, NULL);
-	sigaction(SIGTERM, &ignore, NULL);
-	sigaction(SIGUSR1, &ignore, NULL);
-}
+static const struct signal_ops signal_ops = {
+	.cancel = cancel,
+	.resume = resume,
+};
 
 /* ---- Options ------------------------------------------------------------ */
 
@@ -168,32 +104,6 @@ static int check(struct call *call)
 
 /* ---- The result --------------------------------------------------------- */
 
-static const char *state_word(int state)
-{
-	return state == DTRACK_RUN_COMPLETED ? "completed" :
-	       state == DTRACK_RUN_CANCELLED ? "cancelled" : "failed";
-}
-
-static const char *consistency_word(int consistency)
-{
-	return consistency == DTRACK_CONSISTENCY_IMAGE ? "image" : "live";
-}
-
-/* The bitmap after the run, or null. */
-static struct json_object *bitmap_after(struct call *call,
-					struct dtrack_dev dev)
-{
-	const char *name = call->option[OPT_BITMAP].text;
-	struct json_object *o = NULL;
-	struct dtrack_bitmaps *list;
-
-	if (name && dtrack_bitmaps_get(call->h, dev, name, &list) >= 0) {
-		o = bitmap_json(dtrack_bitmaps_at(list, 0));
-		dtrack_bitmaps_free(list);
-	}
-	return o;
-}
-
 static void result_json(struct call *call, struct dtrack_dev dev,
 			const struct dtrack_run_result *r)
 {
@@ -211,7 +121,8 @@ static void result_json(struct call *call, struct dtrack_dev dev,
 			       json_object_new_uint64(r->bytes_total));
 	json_object_object_add(o, "bytes-copied",
 			       json_object_new_uint64(r->bytes_copied));
-	json_object_object_add(o, "bitmap", bitmap_after(call, dev));
+	json_object_object_add(o, "bitmap", bitmap_after(call, dev,
+			       call->option[OPT_BITMAP].text));
 	if (error)
 		json_object_object_add(o, "error", error);
 	print_json(o);
@@ -255,16 +166,16 @@ static int run(struct call *call)
 	if (ret >= 0)
 		return ret;
 	fill(call, &o, &p);
-	catch_signals();
+	signals_catch();
 	if (dtrack_run_check(call->h, &o) ||
 	    dtrack_dev_find(call->h, call->argv[0], &dev) ||
 	    dtrack_run_new(call->h, dev, &o, &r))
 		return failed(call);
 	warn_live(call, dev);
 	progress_begin(&p, call->option[OPT_PROGRESS].given);
-	give_signals(r);
+	signals_give(&signal_ops, r);
 	dtrack_run_execute(r);
-	ignore_signals();
+	signals_ignore();
 	progress_end(&p);
 	ret = tell(call, dev, r);
 	dtrack_run_free(r);

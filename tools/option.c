@@ -10,6 +10,7 @@
 
 #include "option.h"
 #include "output.h"
+#include "words.h"
 
 static const struct option_spec common[] = {
 	{ OPT_JSON, "json", KIND_FLAG, NULL, "print one JSON document", NULL },
@@ -66,19 +67,14 @@ static const char *spec_name(const struct verb *verb, enum option_id id)
 static int take_word(struct call *call, const struct option_spec *spec,
 		     struct option_value *v)
 {
-	const struct word *w;
-	char list[256] = "";
+	char list[WORD_LIST_LEN];
+	int value;
 
-	for (w = spec->words; w->name; w++) {
-		if (!strcmp(w->name, v->text)) {
-			v->number = (uint64_t)w->value;
-			return -1;
-		}
-		snprintf(list + strlen(list), sizeof(list) - strlen(list),
-			 "%s%s", w == spec->words ? "" : ", ", w->name);
-	}
-	return usage_error(call, "--%s: '%s' is none of %s", spec->name,
-			   v->text, list);
+	if (!word_find(spec->words, v->text, &value))
+		return usage_error(call, "--%s: '%s' is none of %s", spec->name,
+				   v->text, word_list(spec->words, list));
+	v->number = (uint64_t)value;
+	return -1;
 }
 
 static int take_number(struct call *call, const struct option_spec *spec,
@@ -211,18 +207,14 @@ int options_parse(struct call *call, int argc, char **argv)
 
 static bool print_option(const struct option_spec *spec, void *opaque)
 {
-	char left[80];
+	char left[80], list[WORD_LIST_LEN];
 
 	(void)opaque;
 	snprintf(left, sizeof(left), "  --%s%s%s", spec->name,
 		 spec->arg ? " " : "", spec->arg ? spec->arg : "");
 	printf("%-*s%s", HELP_COLUMN, left, spec->help);
-	if (spec->words) {
-		const struct word *w;
-
-		for (w = spec->words; w->name; w++)
-			printf("%s%s", w == spec->words ? ": " : ", ", w->name);
-	}
+	if (spec->words)
+		printf(": %s", word_list(spec->words, list));
 	putchar('\n');
 	return false;
 }

@@ -70,6 +70,19 @@ struct json_object *bitmap_json(const struct dtrack_bitmap_info *info)
 	return o;
 }
 
+struct json_object *bitmap_after(struct call *call, struct dtrack_dev dev,
+				 const char *name)
+{
+	struct json_object *o = NULL;
+	struct dtrack_bitmaps *list;
+
+	if (name && dtrack_bitmaps_get(call->h, dev, name, &list) >= 0) {
+		o = bitmap_json(dtrack_bitmaps_at(list, 0));
+		dtrack_bitmaps_free(list);
+	}
+	return o;
+}
+
 static void format_state(const struct dtrack_bitmap_info *info, char *buf,
 			 size_t size)
 {

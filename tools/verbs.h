@@ -22,4 +22,15 @@ struct json_object;
  */
 struct json_object *bitmap_json(const struct dtrack_bitmap_info *info);
 
+/**
+ * bitmap_after() - what a verb has left of a bitmap.
+ * @call: the call; its handle is asked
+ * @dev: the device
+ * @name: the bitmap, or NULL
+ *
+ * Return: as bitmap_json(), or NULL when there is none.
+ */
+struct json_object *bitmap_after(struct call *call, struct dtrack_dev dev,
+				 const char *name);
+
 #endif

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * signals.c - SIGINT and SIGTERM cancel what runs, SIGUSR1 lets it go on.
+ */
+#include <signal.h>
+#include <unistd.h>
+
+#include "option.h"
+#include "signals.h"
+
+static const struct signal_ops *ops;
+static void *volatile running;
+static volatile sig_atomic_t cancels;
+
+/* The first asks, the second goes; the kernel takes the freeze back. */
+static void on_cancel(int sig)
+{
+	(void)sig;
+	if (cancels++)
+		_exit(EXIT_FAILED);
+	if (running)
+		ops->cancel(running);
+}
+
+static void on_resume(int sig)
+{
+	(void)sig;
+	if (running)
+		ops->resume(running);
+}
+
+/* Without SA_RESTART: a wait shall end. */
+void signals_catch(void)
+{
+	struct sigaction cancel = { .sa_handler = on_cancel };
+	struct sigaction resume = { .sa_handler = on_resume };
+
+	sigaction(SIGINT, &cancel, NULL);
+	sigaction(SIGTERM, &cancel, NULL);
+	sigaction(SIGUSR1, &resume, NULL);
+}
+
+void signals_give(const struct signal_ops *to, void *what)
+{
+	ops = to;
+	running = what;
+	if (cancels)
+		to->cancel(what);
+}
+
+void signals_ignore(void)
+{
+	struct sigaction ignore = { .sa_handler = SIG_IGN };
+
+	sigaction(SIGINT, &ignore, NULL);
+	sigaction(SIGTERM, &ignore, NULL);
+	sigaction(SIGUSR1, &ignore, NULL);
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * signals.h - SIGINT and SIGTERM cancel what runs, SIGUSR1 lets it go on.
+ */
+#ifndef DTRACK_SIGNALS_H
+#define DTRACK_SIGNALS_H
+
+/**
+ * struct signal_ops - what signals do; called from a handler.
+ * @cancel: end in order
+ * @resume: try again
+ */
+struct signal_ops {
+	void (*cancel)(void *running);
+	void (*resume)(void *running);
+};
+
+/**
+ * signals_catch() - from here on a signal does not end the process.
+ *
+ * The second one that cancels does: the kernel takes freezes back.
+ */
+void signals_catch(void);
+
+/**
+ * signals_give() - from here on signals go to what runs.
+ * @ops: to it
+ * @running: handed to @ops
+ *
+ * A cancel that came before reaches it now.
+ */
+void signals_give(const struct signal_ops *ops, void *running);
+
+/** signals_ignore() - it has ended: what comes now is too late. */
+void signals_ignore(void);
+
+#endif
