@@ -28,6 +28,7 @@ static const struct verb *const verbs[] = {
 	&verb_bitmap_abdicate,
 	&verb_bitmap_reclaim,
 	&verb_backup,
+	&verb_transaction,
 };
 
 /* For mistakes that belong to no verb. */

@@ -70,8 +70,16 @@ static void stopped(struct progress *p, const char *message)
 
 	wipe(p);
 	snprintf(why, sizeof(why),
-		 "%s; stopped: SIGUSR1 tries again, SIGTERM cancels (process %d)",
-		 message, (int)getpid());
+		 "%s%s; stopped: SIGUSR1 tries again, SIGTERM cancels (process %d)",
+		 p->prefix ? p->prefix : "", message, (int)getpid());
+	print_error_line(p->call, why);
+}
+
+static void resumed(struct progress *p)
+{
+	char why[256];
+
+	snprintf(why, sizeof(why), "%strying again", p->prefix ? p->prefix : "");
 	print_error_line(p->call, why);
 }
 
@@ -84,7 +92,7 @@ void progress_notify(void *opaque, enum dtrack_run_event event, uint64_t done,
 	if (event == DTRACK_RUN_STOPPED)
 		stopped(p, message);
 	else if (event == DTRACK_RUN_RESUMED)
-		print_error_line(p->call, "trying again");
+		resumed(p);
 	if (!p->on || event != DTRACK_RUN_PROGRESS)
 		return;
 	t = now();

@@ -10,6 +10,7 @@
 /**
  * struct progress - the bar.
  * @call: whose
+ * @prefix: of what it says, or NULL
  * @on: it is shown
  * @terminal: it is redrawn in place; otherwise a line now and then
  * @drawn: there is one on the screen
@@ -18,6 +19,7 @@
  */
 struct progress {
 	const struct call *call;
+	const char *prefix;
 	bool on;
 	bool terminal;
 	bool drawn;
