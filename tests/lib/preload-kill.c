@@ -13,12 +13,13 @@
  *				DTR_KILL_CHILD_SECONDS (default 30)
  *	DTR_KILL_LOG=FILE	a line 'N NAME' for each ioctl
  *
- * Counted are ioctls of the ABI's type, whatever the file.
+ * Counted are ioctls of the ABI's type, whatever the file and thread.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +31,9 @@
 
 #include "ioctl-names.h"
 
-static unsigned long count;
+static atomic_ulong total;
+/* This thread's last one. */
+static _Thread_local unsigned long count;
 static int done;
 
 static void note(unsigned long cmd)
@@ -105,7 +108,7 @@ int ioctl(int fd, unsigned long cmd, ...)
 		*(void **)&real = dlsym(RTLD_NEXT, "ioctl");
 	if (_IOC_TYPE(cmd) != DTRACK_IOC_TYPE)
 		return real(fd, cmd, arg);
-	count++;
+	count = ++total;
 	note(cmd);
 	maybe_kill("before", cmd, arg);
 	ret = real(fd, cmd, arg);
