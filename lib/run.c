@@ -363,6 +363,19 @@ static int finish_target(struct dtrack_run *run)
 	return check_cancel(run);
 }
 
+/* A manifest that speaks of the target, and the target; or neither is touched. */
+static int begin_target(struct dtrack_run *run)
+{
+	int place, ret = dtl_target_claim(run->h, &run->target, &place);
+
+	if (!ret && !run->fits)
+		ret = begin_manifest(run);
+	if (!ret)
+		ret = run->target.ops->begin(run->h, &run->target, run->size);
+	dtl_close(place);
+	return ret;
+}
+
 int dtl_run_transfer(struct dtrack_run *run)
 {
 	int ret = 0;
@@ -371,10 +384,8 @@ int dtl_run_transfer(struct dtrack_run *run)
 		ret = dtrack_extents_open(run->h, run->dev, run->bitmap, 0,
 					  run->freeze.generation,
 					  &run->extents);
-	if (!ret && !run->fits)
-		ret = begin_manifest(run);
 	if (!ret)
-		ret = run->target.ops->begin(run->h, &run->target, run->size);
+		ret = begin_target(run);
 	if (!ret)
 		ret = copy(run);
 	return ret ? ret : finish_target(run);

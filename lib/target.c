@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -105,6 +106,26 @@ static const struct dtl_target_ops raw_ops = {
 	.flush = raw_flush,
 	.finish = raw_finish,
 };
+
+int dtl_target_claim(struct dtrack *h, const struct dtl_target *t, int *place)
+{
+	char copy[sizeof(t->path)];
+
+	*place = -1;
+	if (t->exists)
+		return 0;
+	memcpy(copy, t->path, sizeof(copy));
+	*place = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (*place < 0)
+		return open_error(h, t->path);
+	/* Network file systems may refuse it. */
+	while (flock(*place, LOCK_EX) && errno == EINTR)
+		;
+	if (access(t->path, F_OK))
+		return 0;
+	return dtl_fail(h, -EBUSY, NULL, "Target '%s' is used by another run",
+			t->path);
+}
 
 /* ---- Opening ------------------------------------------------------------ */
 

@@ -64,6 +64,20 @@ int dtl_target_open(struct dtrack *h, const char *name,
 		    struct dtrack_dev source, struct dtl_target *t);
 
 /**
+ * dtl_target_claim() - see to it that nobody else makes a target meanwhile.
+ * @h: the handle
+ * @t: opened
+ * @place: result; dtl_close() it when target and manifest are there; -1 for a
+ *	target that exists
+ *
+ * Runs that are to make the same file pass one after the other: the first makes
+ * it, the others find it here.  Where folders cannot be locked they may meet.
+ *
+ * Return: 0; -EBUSY when somebody has made it since it was opened.
+ */
+int dtl_target_claim(struct dtrack *h, const struct dtl_target *t, int *place);
+
+/**
  * dtl_target_same() - whether two opened targets are one, or would become it.
  * @a: a target
  * @b: another

@@ -153,9 +153,9 @@ class Job:
     def send(self, number):
         self.process.send_signal(number)
 
-    def go_on(self):
+    def go_on(self, status=0):
         self.send(self.resume)
-        return self.end()
+        return self.end(status)
 
     def cancel(self, number=signal.SIGTERM):
         self.send(number)

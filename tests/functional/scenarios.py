@@ -747,6 +747,28 @@ def b33_same_target_twice():
 
 
 @case
+def b33_same_target_to_come():
+    """This test will hold a full run between its freeze and the making of its
+    target, which another one makes meanwhile: the first fails, its bitmap is
+    as it was, and the other's manifest is not touched."""
+    s = Scene()
+    s.write_w()
+    t = s.t
+    t.ctl.add(t.dev, 'c', 64 * K)
+    first = s.held('full', 'on-success', at='TRANSACTION')
+    backup(t, 'full', 'on-success', bitmap='c')
+    manifest = read_file(TARGET + '.dtrack', 0, 4096)
+    answer = first.go_on(1)
+    same((answer['status'], answer['error']['message']),
+         ('failed', f"Target '{TARGET}' is used by another run"), 'first')
+    s.bitmap_is(W, 0)
+    same(read_file(TARGET + '.dtrack', 0, 4096), manifest, 'manifest')
+    s.fill(320 * K, byte=6)
+    answer = backup(t, 'incremental', bitmap='c')
+    same(answer['bytes-copied'], 64 * K, 'the other goes on')
+
+
+@case
 def b34_other_bitmaps_during_a_run():
     """This test will add, clear, disable, merge and remove other bitmaps while
     a run is under way."""
