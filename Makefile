@@ -9,7 +9,7 @@ O	:= $(CURDIR)/build
 
 export PREFIX DESTDIR O
 
-.PHONY: all tools module manual demo check bench mutants lint install clean help
+.PHONY: all tools module manual demo check bench soak mutants lint install clean help
 
 all: tools module manual	## library, command, manual, module for this kernel
 
@@ -38,6 +38,11 @@ bench:				## cost of the write path and the bitmap core
 	tests/setup
 	$(MAKE) -s tools
 	tests/bench/run --full
+
+soak:				## random sequences against the model, for DTR_SOAK_SECONDS (an hour)
+	tests/setup
+	$(MAKE) --no-print-directory tools
+	tests/functional/soak
 
 mutants:			## show that each patch of tests/mutants is caught
 	tests/setup
