@@ -375,6 +375,19 @@ static inline void mark_word(struct dtr_bitmap *bm, u64 bit,
 	summary_set(bm, bit >> GROUP_SHIFT);
 }
 
+/* Apart from mark_word() so that a single granule does not pay for the loop. */
+static noinline void mark_words(struct dtr_bitmap *bm, u64 first, u64 last)
+{
+	u64 end = first | (BITS_PER_LONG - 1);
+
+	while (end < last) {
+		mark_word(bm, first, mask_from(first));
+		first = end + 1;
+		end += BITS_PER_LONG;
+	}
+	mark_word(bm, first, mask_from(first) & mask_to(last));
+}
+
 /**
  * dtr_bitmap_mark_slow() - what dtr_bitmap_mark() does not do inline.
  * @bm: bitmap that has slots
@@ -388,14 +401,10 @@ static inline void mark_word(struct dtr_bitmap *bm, u64 bit,
  */
 void dtr_bitmap_mark_slow(struct dtr_bitmap *bm, u64 first, u64 last)
 {
-	u64 end = first | (BITS_PER_LONG - 1);
-
-	while (end < last) {
-		mark_word(bm, first, mask_from(first));
-		first = end + 1;
-		end += BITS_PER_LONG;
-	}
-	mark_word(bm, first, mask_from(first) & mask_to(last));
+	if ((first ^ last) >> WORD_SHIFT)
+		mark_words(bm, first, last);
+	else
+		mark_word(bm, first, mask_from(first) & mask_to(last));
 }
 
 /* ---- The owner: setting ---- */

@@ -81,6 +81,8 @@ typedef __u64 u64;
 #define unlikely(x)		__builtin_expect(!!(x), 0)
 #endif
 
+#define noinline		__attribute((__noinline__))
+
 #define U32_MAX			((u32)~0U)
 
 #define BIT(nr)			(1UL << (nr))
