@@ -61,22 +61,25 @@ static const struct sink count_sink = {
 
 /* ---- The same granularity ---- */
 
-/* Granules first..last, which are in one chunk, of a leaf of the source. */
-static u64 walk_chunk(struct dtr_bitmap *bm, const unsigned long *leaf,
-		      u64 first, u64 last, const struct sink *sink)
+/* Granules @first..@last, the first of a leaf and more, of the source. */
+static u64 walk_leaf(struct dtr_bitmap *bm, const struct dtr_bitmap *src,
+		     const unsigned long *leaf, u64 first, u64 last,
+		     const struct sink *sink)
 {
-	const unsigned long *words = leaf + ((first & LEAF_MASK) >> WORD_SHIFT);
 	u64 word = first >> WORD_SHIFT;
-	unsigned long nr = (last + 1 - first) >> WORD_SHIFT;
-	unsigned long tail;
+	u64 end = (last + 1) >> WORD_SHIFT;
+	unsigned long nr, tail;
 	u64 sum = 0;
 
-	if (nr)
-		sum = sink->words(bm, word, nr, words);
+	for (; word < end; word += nr, leaf += nr) {
+		nr = end - word < CHUNK_WORDS ? end - word : CHUNK_WORDS;
+		if (group_is_set(src, word << WORD_SHIFT))
+			sum += sink->words(bm, word, nr, leaf);
+	}
 	/* The destination may end before the source does. */
 	if ((last + 1) & (BITS_PER_LONG - 1)) {
-		tail = READ_ONCE(words[nr]) & mask_to(last);
-		sum += sink->words(bm, word + nr, 1, &tail);
+		tail = READ_ONCE(*leaf) & mask_to(last);
+		sum += sink->words(bm, word, 1, &tail);
 	}
 	return sum;
 }
@@ -92,13 +95,13 @@ static u64 walk_same(struct dtr_bitmap *bm, const struct dtr_bitmap *src,
 	for (; bit < nr_bits; bit = end + 1) {
 		const void *leaf = READ_ONCE(src->slots[bit >> DTR_LEAF_SHIFT]);
 
-		end = leaf_exists(leaf) ? bit | CHUNK_MASK : bit | LEAF_MASK;
+		end = bit | LEAF_MASK;
 		if (end >= nr_bits)
 			end = nr_bits - 1;
 		if (leaf_is_full(leaf))
 			sum += sink->range(bm, bit, end);
-		else if (leaf && group_is_set(src, bit))
-			sum += walk_chunk(bm, leaf, bit, end, sink);
+		else if (leaf)
+			sum += walk_leaf(bm, src, leaf, bit, end, sink);
 	}
 	return sum;
 }

@@ -492,12 +492,60 @@ static bool all_zero(const unsigned long *words, unsigned long nr)
 	return true;
 }
 
+/*
+ * Counts the bits of words.  Words that have none in common are counted as one:
+ * where dirt is sparse counting is dearer than all else.
+ */
+struct tally {
+	u64 count;
+	unsigned long batch;
+};
+
+static inline void tally_word(struct tally *tally, unsigned long word)
+{
+	if (tally->batch & word) {
+		tally->count += hweight_long(tally->batch);
+		tally->batch = 0;
+	}
+	tally->batch |= word;
+}
+
+/* Ors a word, which others may be setting bits in, and counts what is new. */
+static inline void or_word(unsigned long *to, const unsigned long *from,
+			   struct tally *tally)
+{
+	unsigned long word = READ_ONCE(*from);
+
+	if (word) {
+		tally_word(tally, word & ~*to);
+		*to |= word;
+	}
+}
+
+/* Ors words; returns how many bits were not set. */
+static u64 or_words(unsigned long *to, const unsigned long *from,
+		    unsigned long nr)
+{
+	struct tally tally = { 0, 0 };
+	unsigned long fours;
+
+	/* Where dirt is sparse the loop itself is half of the cost. */
+	for (fours = nr / 4; fours; fours--, from += 4, to += 4) {
+		or_word(to, from, &tally);
+		or_word(to + 1, from + 1, &tally);
+		or_word(to + 2, from + 2, &tally);
+		or_word(to + 3, from + 3, &tally);
+	}
+	for (nr %= 4; nr; nr--)
+		or_word(to++, from++, &tally);
+	return tally.count + hweight_long(tally.batch);
+}
+
 u64 dtr_bitmap_or_words(struct dtr_bitmap *bm, u64 word, unsigned long nr,
 			const unsigned long *words)
 {
 	unsigned long slot = word >> (DTR_LEAF_SHIFT - WORD_SHIFT);
 	unsigned long *leaf;
-	unsigned long i;
 	u64 added = 0;
 
 	dtr_port_relax();
@@ -506,16 +554,7 @@ u64 dtr_bitmap_or_words(struct dtr_bitmap *bm, u64 word, unsigned long nr,
 
 	leaf = leaf_to_set(bm, slot, &added);
 	if (leaf) {
-		leaf += word & (LEAF_WORDS - 1);
-		for (i = 0; i < nr; i++) {
-			unsigned long fresh = READ_ONCE(words[i]);
-
-			if (!fresh)
-				continue;
-			fresh &= ~leaf[i];
-			leaf[i] |= fresh;
-			added += hweight_long(fresh);
-		}
+		added = or_words(leaf + (word & (LEAF_WORDS - 1)), words, nr);
 		if (added) {
 			summary_set(bm, word >> WORD_SHIFT);
 			collapse_if_full(bm, slot);
