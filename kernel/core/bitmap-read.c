@@ -191,15 +191,12 @@ static bool next_group(const struct dtr_bitmap *bm, unsigned long *group)
 	return false;
 }
 
-bool dtr_bitmap_find_dirty(const struct dtr_bitmap *bm, u64 first, u64 last,
-			   u64 *bit)
+/* As dtr_bitmap_find_dirty(), of a bitmap with slots. */
+static noinline bool find_far(const struct dtr_bitmap *bm, u64 first, u64 last,
+			      u64 *bit)
 {
 	u64 end;
 
-	if (!bm->slots) {
-		*bit = first;
-		return first <= last;
-	}
 	for (; first <= last; first = end + 1) {
 		unsigned long group = first >> GROUP_SHIFT;
 		const unsigned long *leaf;
@@ -233,6 +230,33 @@ bool dtr_bitmap_find_dirty(const struct dtr_bitmap *bm, u64 first, u64 last,
 	return false;
 }
 
+/* Where dirt is dense the word at hand has it: that pays for no loop. */
+bool dtr_bitmap_find_dirty(const struct dtr_bitmap *bm, u64 first, u64 last,
+			   u64 *bit)
+{
+	const unsigned long *leaf = DTR_LEAF_FULL;
+	unsigned long word;
+
+	if (first > last)
+		return false;
+	if (bm->slots)
+		leaf = READ_ONCE(bm->slots[first >> DTR_LEAF_SHIFT]);
+	if (!leaf)
+		return find_far(bm, first, last, bit);
+	if (leaf_exists(leaf)) {
+		word = READ_ONCE(leaf[(first & LEAF_MASK) >> WORD_SHIFT]) &
+		       mask_from(first);
+		first &= ~(u64)(BITS_PER_LONG - 1);
+		if (!word)
+			return find_far(bm, first + BITS_PER_LONG, last, bit);
+		first += __ffs(word);
+		if (first > last)
+			return false;
+	}
+	*bit = first;
+	return true;
+}
+
 /**
  * dtr_bitmap_next_dirty() - the first dirty granule at or after one.
  * @bm: bitmap
@@ -247,6 +271,28 @@ bool dtr_bitmap_next_dirty(const struct dtr_bitmap *bm, u64 from, u64 *bit)
 	return dtr_bitmap_find_dirty(bm, from, bm->nr_bits - 1, bit);
 }
 
+/* The first clean granule at or after @from; nr_bits or more: there is none. */
+static inline u64 find_clean(const struct dtr_bitmap *bm, u64 from)
+{
+	const void *leaf;
+	unsigned long pos;
+
+	if (!bm->slots)
+		return bm->nr_bits;
+	for (; from < bm->nr_bits; from = (from | LEAF_MASK) + 1) {
+		leaf = READ_ONCE(bm->slots[from >> DTR_LEAF_SHIFT]);
+		if (!leaf)
+			return from;
+		if (!leaf_exists(leaf))
+			continue;
+		/* What is beyond the end is zero and ends the search. */
+		pos = find_in_leaf(leaf, from & LEAF_MASK, LEAF_MASK, ~0UL);
+		if (pos <= LEAF_MASK)
+			return (from & ~(u64)LEAF_MASK) + pos;
+	}
+	return from;
+}
+
 /**
  * dtr_bitmap_next_clean() - the first clean granule at or after one.
  * @bm: bitmap
@@ -258,29 +304,11 @@ bool dtr_bitmap_next_dirty(const struct dtr_bitmap *bm, u64 from, u64 *bit)
  */
 bool dtr_bitmap_next_clean(const struct dtr_bitmap *bm, u64 from, u64 *bit)
 {
-	if (!bm->slots)
+	from = find_clean(bm, from);
+	if (from >= bm->nr_bits)
 		return false;
-	while (from < bm->nr_bits) {
-		unsigned long slot = from >> DTR_LEAF_SHIFT;
-		unsigned long nr = leaf_nr_bits(bm, slot);
-		const void *leaf = READ_ONCE(bm->slots[slot]);
-		u64 start = (u64)slot << DTR_LEAF_SHIFT;
-		unsigned long pos;
-
-		if (!leaf) {
-			*bit = from;
-			return true;
-		}
-		if (leaf_exists(leaf)) {
-			pos = find_in_leaf(leaf, from & LEAF_MASK, nr - 1, ~0UL);
-			if (pos < nr) {
-				*bit = start + pos;
-				return true;
-			}
-		}
-		from = start + DTR_LEAF_BITS;
-	}
-	return false;
+	*bit = from;
+	return true;
 }
 
 /**
@@ -300,7 +328,7 @@ bool dtr_bitmap_next_clean(const struct dtr_bitmap *bm, u64 from, u64 *bit)
 bool dtr_bitmap_next_dirty_area(const struct dtr_bitmap *bm, u64 start, u64 end,
 				u64 max, u64 *area_start, u64 *area_end)
 {
-	u64 bit;
+	u64 clean;
 
 	if (end > bm->nr_bits)
 		end = bm->nr_bits;
@@ -309,10 +337,9 @@ bool dtr_bitmap_next_dirty_area(const struct dtr_bitmap *bm, u64 start, u64 end,
 
 	if (end - start > max)
 		end = start + max;
-	if (dtr_bitmap_next_clean(bm, start + 1, &bit) && bit < end)
-		end = bit;
+	clean = find_clean(bm, start + 1);
 	*area_start = start;
-	*area_end = end;
+	*area_end = clean < end ? clean : end;
 	return true;
 }
 
