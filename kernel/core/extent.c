@@ -7,27 +7,68 @@
  *
  * Contexts: any, beside setters; see extent.h.
  */
+#include "bitmap-internal.h"
 #include "extent.h"
 
 /*
- * The first run of @live at or after granule @from of a bitmap with @shift,
- * rounded outward to that bitmap's granules: *@start..*@end - 1, *@start not
- * before @from.  May be cut short: look again from *@end.
+ * The first of the granules @first..@last of a bitmap with @shift that has a
+ * byte in common with a dirty granule of @live: *@bit, which is one of @live.
  */
-static bool next_run(const struct dtr_bitmap *live, unsigned int shift, u64 from,
-		     u64 *start, u64 *end)
+static bool find_live(const struct dtr_bitmap *live, unsigned int shift,
+		      u64 first, u64 last, u64 *bit)
 {
+	u64 from = first << shift >> live->shift;
+	u64 to = (((last + 1) << shift) - 1) >> live->shift;
+
+	if (to >= live->nr_bits)
+		to = live->nr_bits - 1;
+	return dtr_bitmap_find_dirty(live, from, to, bit);
+}
+
+/* Where a run of @live ends that @at is in, rounded outward; @at: in none. */
+static u64 live_end(const struct dtr_bitmap *live, unsigned int shift, u64 at)
+{
+	u64 bit;
+
+	if (!find_live(live, shift, at, at, &bit))
+		return at;
+	if (!dtr_bitmap_next_clean(live, bit, &bit))
+		bit = live->nr_bits;
+	return (((bit << live->shift) - 1) >> shift) + 1;
+}
+
+/* The first run of both at or after @from; *@end may be beyond the end. */
+static noinline bool next_union(const struct dtr_bitmap *base,
+				const struct dtr_bitmap *live, u64 from,
+				u64 *start, u64 *end)
+{
+	unsigned int shift = base->shift;
+	u64 nr_bits = base->nr_bits;
 	u64 bit, next;
 
-	if (!dtr_bitmap_next_dirty_area(live, from << shift >> live->shift,
-					live->nr_bits, live->nr_bits, &bit,
-					&next))
-		return false;
-	*start = bit << live->shift >> shift;
-	*end = (((next << live->shift) - 1) >> shift) + 1;
-	if (*start < from)
-		*start = from;
-	return true;
+	if (!dtr_bitmap_next_dirty_area(base, from, nr_bits, nr_bits, start,
+					end)) {
+		*start = nr_bits;
+		*end = nr_bits;
+	}
+	/* Of the other one only what begins before that can matter. */
+	if (*start > from && find_live(live, shift, from, *start - 1, &bit)) {
+		next = bit << live->shift >> shift;
+		*start = next > from ? next : from;
+		*end = *start;
+	}
+
+	/* As long as one of both goes on where the run ends, so does the run. */
+	while (*end < nr_bits) {
+		next = live_end(live, shift, *end);
+		if (next > *end)
+			*end = next;
+		else if (!dtr_bitmap_get(base, *end))
+			break;
+		else if (!dtr_bitmap_next_clean(base, *end, end))
+			*end = nr_bits;
+	}
+	return *start < nr_bits;
 }
 
 bool dtr_extent_next(const struct dtr_bitmap *base,
@@ -36,40 +77,19 @@ bool dtr_extent_next(const struct dtr_bitmap *base,
 {
 	unsigned int shift = base->shift;
 	u64 nr_bits = base->nr_bits;
-	u64 live_start, live_end;
-	u64 bit, start, end;
-	bool more;
+	u64 start, end;
+	bool found;
 
 	if (from >= base->size)
 		return false;
-	bit = from >> shift;
-
-	more = live && next_run(live, shift, bit, &live_start, &live_end);
-	if (!dtr_bitmap_next_dirty_area(base, bit, nr_bits, nr_bits, &start,
-					&end)) {
-		start = nr_bits;
-		end = nr_bits;
-	}
-	if (more && live_start < start) {
-		start = live_start;
-		end = live_end;
-	}
-	if (start >= nr_bits)
+	from >>= shift;
+	if (live)
+		found = next_union(base, live, from, &start, &end);
+	else
+		found = dtr_bitmap_next_dirty_area(base, from, nr_bits, nr_bits,
+						   &start, &end);
+	if (!found)
 		return false;
-
-	/* As long as one of both goes on where the run ends, so does the run. */
-	while (end < nr_bits) {
-		while (more && live_end <= end)
-			more = next_run(live, shift, end, &live_start,
-					&live_end);
-		if (more && live_start <= end)
-			end = live_end;
-		else if (!dtr_bitmap_get(base, end))
-			break;
-		else if (!dtr_bitmap_next_clean(base, end, &end))
-			end = nr_bits;
-	}
-
 	ext->start = start << shift;
 	ext->len = (end < nr_bits ? end << shift : base->size) - ext->start;
 	return true;

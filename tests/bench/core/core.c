@@ -126,24 +126,48 @@ static void count_marks(void)
 	}
 }
 
-static void count_extents(u64 ppm, bool collapsed)
+/* Of @bm, and of @live, too, unless that is NULL. */
+static void walk_extents(const struct dtr_bitmap *bm,
+			 const struct dtr_bitmap *live, const char *name)
 {
 	struct dtr_extent ext;
-	struct dtr_bitmap bm;
 	unsigned int nr = 0;
 	u64 from = 0;
 
-	init(&bm, TIB, 16);
-	if (collapsed)
-		dtr_bitmap_set_all(&bm);
-	else
-		fill(&bm, ppm);
 	begin();
-	while (dtr_extent_next(&bm, NULL, from, &ext)) {
+	while (dtr_extent_next(bm, live, from, &ext)) {
 		from = ext.start + ext.len;
 		nr++;
 	}
-	end("extents%s-%llu %u", collapsed ? "-collapsed" : "", ppm, nr);
+	end("%s %u", name, nr);
+}
+
+static void count_extents(u64 ppm)
+{
+	struct dtr_bitmap bm, live;
+	char name[32];
+
+	init(&bm, TIB, 16);
+	fill(&bm, ppm);
+	snprintf(name, sizeof(name), "extents-%llu", ppm);
+	walk_extents(&bm, NULL, name);
+	if (ppm < 100000) {
+		init(&live, TIB, 16);
+		fill(&live, ppm);
+		snprintf(name, sizeof(name), "extents-live-%llu", ppm);
+		walk_extents(&bm, &live, name);
+		dtr_bitmap_exit(&live);
+	}
+	dtr_bitmap_exit(&bm);
+}
+
+static void count_collapsed_extents(void)
+{
+	struct dtr_bitmap bm;
+
+	init(&bm, TIB, 16);
+	dtr_bitmap_set_all(&bm);
+	walk_extents(&bm, NULL, "extents-collapsed-1000000");
 	dtr_bitmap_exit(&bm);
 }
 
@@ -216,14 +240,14 @@ static void instructions(void)
 
 	count_marks();
 	for (i = 0; i < 5; i++) {
-		count_extents(ppms[i], false);
+		count_extents(ppms[i]);
 		count_merge(16, 16, ppms[i]);
 		count_merge(16, 20, ppms[i]);
 		count_merge(20, 16, ppms[i]);
 		count_union(ppms[i]);
 		count_decode(ppms[i]);
 	}
-	count_extents(1000000, true);
+	count_collapsed_extents();
 }
 
 /* ---- Two threads ---- */
