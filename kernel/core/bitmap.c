@@ -522,21 +522,28 @@ static inline void or_word(unsigned long *to, const unsigned long *from,
 	}
 }
 
+static inline void or_four(unsigned long *to, const unsigned long *from,
+			   struct tally *tally)
+{
+	or_word(to, from, tally);
+	or_word(to + 1, from + 1, tally);
+	or_word(to + 2, from + 2, tally);
+	or_word(to + 3, from + 3, tally);
+}
+
 /* Ors words; returns how many bits were not set. */
 static u64 or_words(unsigned long *to, const unsigned long *from,
 		    unsigned long nr)
 {
 	struct tally tally = { 0, 0 };
-	unsigned long fours;
+	unsigned long eights;
 
-	/* Where dirt is sparse the loop itself is half of the cost. */
-	for (fours = nr / 4; fours; fours--, from += 4, to += 4) {
-		or_word(to, from, &tally);
-		or_word(to + 1, from + 1, &tally);
-		or_word(to + 2, from + 2, &tally);
-		or_word(to + 3, from + 3, &tally);
+	/* Where dirt is sparse a loop by words would be half of the cost. */
+	for (eights = nr / 8; eights; eights--, from += 8, to += 8) {
+		or_four(to, from, &tally);
+		or_four(to + 4, from + 4, &tally);
 	}
-	for (nr %= 4; nr; nr--)
+	for (nr %= 8; nr; nr--)
 		or_word(to++, from++, &tally);
 	return tally.count + hweight_long(tally.batch);
 }
