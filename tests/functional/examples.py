@@ -169,7 +169,7 @@ def example_program_killed():
     """This test will kill -9 the example before and after each of its ioctls:
     nothing is frozen, no dirty granule is lost, the next copy is right."""
     preload = {'LD_PRELOAD': f'{BUILT}/lib/preload-kill.so'}
-    log = '/tmp/ioctls'
+    log = '/tmp/example-ioctls'
     t = _device()
     _incremental(t, 'full: 4194304 bytes\n')
     run(*_command(t), env=_environment(DTR_KILL_LOG=log, **preload))
