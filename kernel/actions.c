@@ -64,8 +64,7 @@ static int check_fields(const struct dtrack_action *u)
 
 	if (type >= ARRAY_SIZE(uses) || u->flags & ~uses[type].flags)
 		return -EINVAL;
-	if (u->reserved || u->generation ||
-	    memchr_inv(u->uuid, 0, sizeof(u->uuid)))
+	if (u->reserved || memchr_inv(u->uuid, 0, sizeof(u->uuid)))
 		return -EINVAL;
 	if (!memchr(u->name, 0, sizeof(u->name)))
 		return -EINVAL;
@@ -73,7 +72,7 @@ static int check_fields(const struct dtrack_action *u)
 		return -EINVAL;
 	if (!uses[type].granularity && u->granularity)
 		return -EINVAL;
-	if (!uses[type].freeze && (u->mode || u->set))
+	if (!uses[type].freeze && (u->mode || u->set || u->generation))
 		return -EINVAL;
 	if (!uses[type].run && u->run)
 		return -EINVAL;
@@ -142,6 +141,7 @@ static int take_action(struct dtr_leases *leases, const struct dtrack_action *u,
 		   u->flags & DTRACK_END_FORCE;
 	a->mode = u->mode;
 	a->set = u->set;
+	a->generation = u->generation;
 	a->run = u->run;
 	a->owner = owned || ends ? leases : NULL;
 	if (!uses[u->type].device)

@@ -378,6 +378,8 @@ static int apply_freeze(struct dtr_action *a, struct dtr_undo *u)
 		return PTR_ERR(n);
 	if (a->run && run_is_known(a->t, n, a->run))
 		return -EEXIST;
+	if (a->generation && a->generation != n->generation)
+		return -ESTALE;
 	f = freeze_create(a, n);
 	if (IS_ERR(f))
 		return PTR_ERR(f);

@@ -51,8 +51,8 @@ struct dtr_source {
  * @sources: merge: bitmaps of this or other devices of the same size; the
  *	target may be among them
  * @nr_sources: merge: number of @sources
- * @generation: out, freeze: of the frozen content; abdicate, reclaim:
- *	afterwards
+ * @generation: freeze: that the content must have, or 0; out, freeze: of the
+ *	frozen content; abdicate, reclaim: afterwards
  * @uuid: out, add: the new bitmap's
  */
 struct dtr_action {

@@ -47,6 +47,15 @@ static int merge_error(struct dtrack *h, const struct dtrack_action *a,
 	return dtl_merge_error(h, &io, f, err);
 }
 
+int dtl_freeze_error(struct dtrack *h, struct dtrack_dev dev, const char *name,
+		     int err)
+{
+	if (err != -ESTALE)
+		return dtl_bitmap_error(h, dev, name, err);
+	return dtl_fail(h, -EAGAIN, NULL,
+			"Bitmap '%s' changed while the run began", name);
+}
+
 int dtl_action_error(struct dtrack *h, const struct dtrack_action *a,
 		     const struct dtl_forecast *f, int err)
 {
@@ -60,6 +69,8 @@ int dtl_action_error(struct dtrack *h, const struct dtrack_action *a,
 		return dtl_add_error(h, a->dev, name, a->granularity, err);
 	case DTRACK_ACTION_MERGE:
 		return merge_error(h, a, f, err);
+	case DTRACK_ACTION_FREEZE:
+		return dtl_freeze_error(h, a->dev, name, err);
 	case DTRACK_ACTION_ABDICATE:
 	case DTRACK_ACTION_RECLAIM:
 		return dtl_end_error(h, a->dev, name,

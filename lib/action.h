@@ -34,6 +34,18 @@ int dtl_transact(struct dtrack *h, struct dtrack_action *actions,
 		 unsigned int nr, unsigned int *failed);
 
 /**
+ * dtl_freeze_error() - find words for what became of a run's freeze.
+ * @h: the handle
+ * @dev: the device
+ * @name: the bitmap
+ * @err: negative errno; -ESTALE: it was not what the run was checked against
+ *
+ * Return: as dtl_bitmap_error(); -EAGAIN for -ESTALE.
+ */
+int dtl_freeze_error(struct dtrack *h, struct dtrack_dev dev, const char *name,
+		     int err);
+
+/**
  * dtl_action_error() - find words for why the kernel refused an action.
  * @h: the handle
  * @a: the action

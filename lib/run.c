@@ -222,6 +222,7 @@ int dtl_run_freeze_action(struct dtrack_run *run, struct dtrack_action *a)
 	a->mode = run->mode;
 	a->set = run->set;
 	a->run = run->freeze.run;
+	a->generation = run->info.generation;
 	return ret;
 }
 
@@ -243,7 +244,7 @@ static int freeze(void *opaque)
 		return ret;
 	ret = dtl_transact(run->h, &action, 1, &failed);
 	if (ret)
-		return dtl_bitmap_error(run->h, run->dev, run->bitmap, ret);
+		return dtl_freeze_error(run->h, run->dev, run->bitmap, ret);
 	dtl_run_frozen(run, &action);
 	return 0;
 }
@@ -270,9 +271,7 @@ int dtl_run_check_frozen(struct dtrack_run *run)
 	run->info = *dtrack_bitmaps_at(list, 0);
 	dtrack_bitmaps_free(list);
 	if (!is_foreseen(run, &before))
-		return dtl_fail(run->h, -EAGAIN, NULL,
-				"Bitmap '%s' changed while the run began",
-				run->bitmap);
+		return dtl_freeze_error(run->h, run->dev, run->bitmap, -ESTALE);
 	if (run->set == DTRACK_SET_BITMAP)
 		run->result.bytes_total = run->info.count;
 	return 0;

@@ -11,9 +11,10 @@
  *	4. what was frozen must be what was foreseen.
  *	5. the runs copy and end (group.c).
  *
- * Until 3 everything can be undone, and is.  4 fails only when somebody else
- * changed a bitmap since 1: then the runs are taken back, and the other actions
- * stay done.
+ * Until 3 everything can be undone, and is; the kernel refuses a freeze of
+ * another generation than was foreseen.  4 fails only when somebody else has put
+ * another bitmap of that name and generation in its place since 1: then the runs
+ * are taken back, and the other actions stay done.
  */
 #include <stdatomic.h>
 #include <stdlib.h>

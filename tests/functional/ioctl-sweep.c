@@ -488,7 +488,8 @@ static void sweep_action(const struct command *c, __u32 type)
 		if (!(flags & 1u << i))
 			BAD(flags, 1u << i, "unknown flag");
 	BAD(reserved, 1, "reserved");
-	BAD(generation, 1, "generation");
+	if (!freeze)
+		BAD(generation, 1, "unused generation");
 	BAD(uuid[15], 1, "uuid");
 	if (add)
 		BAD(granularity, 511, "granularity");

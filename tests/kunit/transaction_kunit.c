@@ -624,6 +624,27 @@ static void late_close_ends_no_run_of_others(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 42, dtk_info(p->d[0], "a")->run);
 }
 
+/* What a caller relies on is compared at the point, not before. */
+static void freeze_is_of_the_generation_asked_for(struct kunit *test)
+{
+	struct pair *p = pair_create(test);
+	struct dtr_action stale[] = {
+		act_freeze(p, 1, "a", CONDITIONAL, DTRACK_SET_BITMAP),
+		act(p, 0, DTRACK_ACTION_CLEAR, "a"),
+		act_freeze(p, 0, "a", CONDITIONAL, DTRACK_SET_BITMAP),
+	};
+	u64 generation = dtk_info(p->d[0], "a")->generation;
+
+	stale[2].generation = generation;
+	EXPECT_REFUSED(p, -ESTALE, 2, stale);
+	stale[0].run = 0;
+	stale[0].generation = generation;
+	stale[2].generation = generation + 1;
+	EXPECT_DONE(test, stale);
+	KUNIT_EXPECT_EQ(test, generation, stale[0].generation);
+	KUNIT_EXPECT_EQ(test, generation + 1, stale[2].generation);
+}
+
 /* One for each device and transaction, and for an owner that went. */
 static void end_of_runs_raises_one_event(struct kunit *test)
 {
@@ -899,6 +920,7 @@ static struct kunit_case transaction_cases[] = {
 	KUNIT_CASE(live_map_serves_both_outcomes),
 	KUNIT_CASE(live_map_of_a_failed_transaction_is_trimmed),
 	KUNIT_CASE(run_has_the_id_that_was_asked_for),
+	KUNIT_CASE(freeze_is_of_the_generation_asked_for),
 	KUNIT_CASE(run_of_the_same_id_elsewhere_keeps_its_owner),
 	KUNIT_CASE(late_close_ends_no_run_of_others),
 	KUNIT_CASE(end_of_runs_raises_one_event),

@@ -647,7 +647,11 @@ static int freeze_within(struct dtrack_action *a)
 		.set = a->set, .out_run = a->run,
 	};
 
+	const struct bitmap *b = bitmap(a->dev, a->name);
+
 	memcpy(io.name, a->name, sizeof(io.name));
+	if (b && a->generation && a->generation != b->info.generation)
+		return fail(ESTALE);
 	if (do_freeze(&io))
 		return -1;
 	a->run = io.out_run;

@@ -574,9 +574,23 @@ static void test_individual_fails(void)
 	end();
 }
 
-static void test_late_change(void)
+/* The kernel compares the generation: nothing is done. */
+static void test_late_generation(void)
 {
 	individual("SWAP generation=5\n");
+	both(DTRACK_MODE_ALWAYS);
+	CHECK_INT(-EAGAIN, dtrack_transaction_execute(tx));
+	CHECK_STR("action 0 (blockdev-backup): Bitmap 'b' changed while the run began",
+		  dtrack_errmsg(h));
+	CHECK(!has_call("RECLAIM") && !has_call("REPORT"), "%s", mock_log());
+	CHECK_INT(DTRACK_RUN_CANCELLED, result(1).state);
+	CHECK_STR("", copied(0));
+	end();
+}
+
+static void test_late_change(void)
+{
+	individual("SWAP uuid=7\n");
 	both(DTRACK_MODE_ALWAYS);
 	CHECK_INT(-EAGAIN, dtrack_transaction_execute(tx));
 	CHECK_STR("action 0 (blockdev-backup): Bitmap 'b' changed while the run began",
@@ -841,6 +855,7 @@ int main(void)
 		{ "transaction-usage", test_usage },
 		{ "transaction-individual", test_individual },
 		{ "transaction-individual-fails", test_individual_fails },
+		{ "transaction-late-generation", test_late_generation },
 		{ "transaction-late-change", test_late_change },
 		{ "transaction-grouped", test_grouped },
 		{ "transaction-grouped-fails", test_grouped_fails },

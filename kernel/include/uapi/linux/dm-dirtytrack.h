@@ -450,7 +450,8 @@ struct dtrack_ioc_bits {
  * @DTRACK_ACTION_MERGE: as DTRACK_IOC_MERGE; @nr, @sources
  * @DTRACK_ACTION_FREEZE: as DTRACK_IOC_FREEZE; @flags, @mode, @set; @run: in:
  *	an id that the caller has drawn at random, EEXIST when a freeze has it,
- *	or 0; out: the id; out: @generation
+ *	or 0; out: the id; @generation: in: 0, or the one that the caller relies
+ *	on, ESTALE when it is another by then; out: of the frozen content
  * @DTRACK_ACTION_ABDICATE: as DTRACK_IOC_ABDICATE; @run; out: @generation
  * @DTRACK_ACTION_RECLAIM: as DTRACK_IOC_RECLAIM; @flags, @run; out:
  *	@generation
@@ -476,7 +477,8 @@ enum dtrack_action_type {
  * @name: the bitmap
  * @granularity: as in struct dtrack_ioc_add
  * @run: as in struct dtrack_ioc_end; for a freeze see above
- * @generation: in: 0; out: as in struct dtrack_ioc_freeze and _end
+ * @generation: in: 0, but for a freeze; out: as in struct dtrack_ioc_freeze and
+ *	_end
  * @sources: as in struct dtrack_ioc_merge
  * @nr: number of @sources
  * @mode: as in struct dtrack_ioc_freeze
