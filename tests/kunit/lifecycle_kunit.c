@@ -310,6 +310,7 @@ static struct cell *cell_create(struct kunit *test)
 static void cell_enter(struct cell *c, enum state state)
 {
 	struct kunit *test = c->dev->test;
+	bool readonly;
 
 	switch (state) {
 	case ABSENT:
@@ -339,8 +340,9 @@ static void cell_enter(struct cell *c, enum state state)
 	default:
 		break;
 	}
-	dtk_dev_set_ro(c->dev, state == READONLY || state == BUSY_READONLY ||
-			       state == READONLY_INCONSISTENT);
+	readonly = state == READONLY || state == BUSY_READONLY ||
+		   state == READONLY_INCONSISTENT;
+	dtk_dev_set_ro(c->dev, readonly);
 }
 
 /* A row of @ops by a state, and its number plus one as the parameter. */
