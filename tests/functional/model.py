@@ -539,7 +539,8 @@ class World:
                 if word == 'freeze':
                     # below 0: what the kernel shall draw
                     fields['run'] = rng.choice(
-                        (-1 - len(actions), rng.getrandbits(63) | 1))
+                        (-1 - len(actions), rng.getrandbits(63) | 1,
+                         rng.choice(ids or [5])))
                     if fields['run'] > 0:
                         ids.append(fields['run'])
                 if rng.random() < 0.03:

@@ -236,11 +236,12 @@ class Spec:
 
     def _freeze(self, dev, name, caller, pending, mode=0, everything=False,
                 owned=True, run=0):
-        if run and any(b.frozen and b.frozen.run == run for d in
-                       self.devices.values() for b in d.bitmaps.values()):
-            # an id that is drawn twice, and perhaps a busy bitmap, too
-            raise Refused('EEXIST', 'EBUSY', 'ENOENT')
         b = self._idle(dev, name)
+        # nor its own last one, which 'last_run' is to tell from it
+        if run and (run == b.last_run or any(
+                other.frozen and other.frozen.run == run
+                for other in self.devices[dev].bitmaps.values())):
+            raise Refused('EEXIST')
         b.frozen = Freeze(run, mode, everything, caller if owned else None,
                           b.size)
 
