@@ -109,10 +109,13 @@ class Target:
                 'uuid': b.get('uuid'), 'from': b.get('from'),
                 'to': b.get('to'), 'run': int(b['run'], 16) if b else None}
 
-    def fits(self, b):
+    def fits(self, b, short=False):
+        """short: also when it is, for what the device has grown by since is
+        dirty."""
         m = self.manifest
         if not m or self.content is None or m['uuid'] != str(b.uuid) or \
-                not self.has_size(b.size):
+                not (self.has_size(b.size) or
+                     short and len(self.content) < b.size):
             return False
         if m['complete']:
             return m['to'] == b.generation
@@ -162,7 +165,7 @@ class Run:
         self.everything = sync in ('full', 'top')
         self.grain = b.grain if b else 64 * K
         self.snapshots, self.written = [d.content(size)], 0
-        self.started = False
+        self.started = self.moved = False
         self.error = None
 
     def todo(self):
@@ -668,6 +671,8 @@ class World:
         d.t.offset, d.offset = offset // SECTOR, offset
         self.of(d).moved()
         self.content_changed(d, span(SECTOR, 0, size))
+        if self.current and self.current.d is d:
+            self.current.moved = True
 
     def do_line(self):
         """Bitmaps by the table line: what the line asks for again is kept."""
@@ -813,7 +818,8 @@ class World:
     def freeze(self, r):
         """The run has begun, as the kernel tells."""
         r.todo_then, r.snapshots = r.todo(), [r.d.content(r.size)]
-        r.started, r.fit = True, bool(r.b and r.target.fits(r.b))
+        r.started = True
+        r.fit = bool(r.b and r.target.fits(r.b, not r.target.block))
         r.generation = r.b.generation if r.b else None
         r.old = r.target.content
         if r.old is None:
@@ -962,9 +968,11 @@ class World:
             return any(word in name for name in seen for word in words)
         manifest = r.target.actual_manifest()
         before, existed = r.target.manifest, r.target.content is not None
-        begun = not r.b and manifest != before or did('FREEZE')
         self.say(f'killed after {seen}')
-        if not begun:
+        if r.b and not did('TRANSACTION'):
+            self.killed_before(r, manifest)
+            return
+        if not r.b and manifest == before:
             return
         self.freeze(r)
         self.adopt_run(r, manifest)
@@ -984,11 +992,14 @@ class World:
                 manifest == before and not r.target.block:
             # it did not get as far as the target
             same(copied, 0, 'copied nowhere')
-            r.target.manifest = before
-            r.b.end(False, self.of(r.d).size)
+            if manifest != before and not r.target.block:
+                same(manifest, r.manifest, 'manifest')
+            if not r.target.block:
+                r.target.manifest = manifest
+            if r.b:
+                r.b.end(False, self.of(r.d).size)
             if not existed:
                 r.target.content = None
-                true(not r.target.actual(), 'a target without manifest')
             return
         if len(r.target.actual()) < r.size:
             # not of its size yet
@@ -1002,6 +1013,20 @@ class World:
         self.finish(r, ended or not r.b and complete, copied)
         if not r.target.block:
             r.manifest['complete'] = complete
+
+    @staticmethod
+    def killed_before(r, manifest):
+        """Before the freeze, which a target that fits already knows of."""
+        target = r.target
+        if target.block or manifest == target.manifest:
+            return
+        generation = r.b.generation
+        true(target.fits(r.b, True), 'the manifest of a target that does not fit')
+        same(manifest, {'complete': False, 'size': r.size,
+                        'uuid': str(r.b.uuid), 'from': generation,
+                        'to': generation + (r.mode != NEVER),
+                        'run': manifest['run']}, 'manifest')
+        target.manifest = manifest
 
     # ---- Comparing ----
 
@@ -1204,7 +1229,7 @@ class Events:
         if r.started and not r.error:
             self.spot = r.first_failure(None if self.mended else self.limit)
             if self.spot is not None and not self.mended and \
-                    not self.cancelled and not self.lost():
+                    not self.cancelled and not self.lost() and not r.moved:
                 r.copied(copied, self.spot)
         if r.d.lower.hole and self.rng.random() < 0.7:
             r.d.lower.mend()
@@ -1229,8 +1254,11 @@ class Events:
             states = ['cancelled'] if self.cancelled else []
             if self.spot is not None:
                 states.append('failed')
-            true(state in (states or ['completed']),
-                 f'state {state}, not {states}')
+            states = states or ['completed']
+            if r.moved and not r.everything:
+                # extents of a generation that has passed
+                states.append('failed')
+            true(state in states, f'state {state}, not {states}')
         mask = r.prefix(r.todo_then, copied)
         world.finish(r, not ret, mask, lost)
         world.counts[f'run {state}'] += 1
