@@ -106,6 +106,7 @@ static void begin_undo(struct dtr_undo *u, struct dtr_named *n)
 		.generation = n->generation,
 		.last_run = n->last_run,
 		.recording = n->recording,
+		.missing = n->missing,
 	};
 }
 
@@ -196,6 +197,10 @@ static int apply_clear(const struct dtr_action *a, struct dtr_undo *u)
 	return 0;
 }
 
+/*
+ * A copy that was made while the bitmap did not record fits its generation, and
+ * lacks what was written since: no more from here on.
+ */
 static int apply_enable(const struct dtr_action *a, struct dtr_undo *u)
 {
 	struct dtr_named *n = find_for(a->t, a->name, OP_ENABLE);
@@ -203,6 +208,9 @@ static int apply_enable(const struct dtr_action *a, struct dtr_undo *u)
 	if (IS_ERR(n))
 		return PTR_ERR(n);
 	begin_undo(u, n);
+	if (n->missing)
+		n->generation++;
+	n->missing = false;
 	n->recording = true;
 	return 0;
 }
@@ -257,6 +265,29 @@ static int add_exactly(struct dtr_bitmap *sum, const struct dtr_bitmap *from)
 	return 0;
 }
 
+/*
+ * Merges the live map into @sum as @n has it: by whole granules of its own, as
+ * it would be folded.
+ */
+static int add_live(struct dtr_bitmap *sum, const struct dtr_named *n,
+		    const struct dtr_bitmap *live)
+{
+	struct dtr_bitmap own;
+	int r;
+
+	if (live->shift == n->base.shift)
+		return add_exactly(sum, live);
+	r = dtr_bitmap_init(&own, live->size, n->base.shift, n->base.ops,
+			    n->base.ctx);
+	if (r)
+		return r;
+	r = add_exactly(&own, live);
+	if (!r)
+		r = add_exactly(sum, &own);
+	dtr_bitmap_exit(&own);
+	return r;
+}
+
 /* Adds the content of @source to @sum, the future content of @target. */
 static int add_source(const struct dtr_source *source, struct dtr_bitmap *sum,
 		      const struct dtr_named *target)
@@ -278,7 +309,7 @@ static int add_source(const struct dtr_source *source, struct dtr_bitmap *sum,
 	if (!live)
 		return 0;
 	dtr_tracker_sync();
-	return add_exactly(sum, live);
+	return add_live(sum, n, live);
 }
 
 static int apply_merge(const struct dtr_action *a, struct dtr_undo *u)
@@ -421,6 +452,7 @@ static void note_end(struct dtr_named *n, const struct dtr_freeze *f,
 	if (abdicate || f->mode == DTRACK_MODE_ALWAYS) {
 		n->generation++;
 		n->last_run = f->run;
+		n->missing = !n->recording;
 	}
 	n->freeze = NULL;
 }
@@ -613,6 +645,7 @@ void dtr_action_undo_locked(const struct dtr_action *a, struct dtr_undo *u)
 	n->generation = u->generation;
 	n->last_run = u->last_run;
 	n->recording = u->recording;
+	n->missing = u->missing;
 	n->leaving = false;
 }
 

@@ -25,6 +25,7 @@
  * @generation: before
  * @last_run: before
  * @recording: before
+ * @missing: before
  */
 struct dtr_undo {
 	struct dtr_named *fresh;
@@ -37,6 +38,7 @@ struct dtr_undo {
 	u64 generation;
 	u64 last_run;
 	bool recording;
+	bool missing;
 };
 
 /**

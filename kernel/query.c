@@ -101,6 +101,8 @@ void dtr_named_info_locked(struct dtr_tracker *t, struct dtr_named *n,
 		info->full_leaves += dtr_bitmap_nr_degraded(live);
 	if (n->recording)
 		info->flags |= DTRACK_BITMAP_RECORDING;
+	if (n->missing)
+		info->flags |= DTRACK_BITMAP_MISSING;
 	if (n->inconsistent)
 		info->flags |= DTRACK_BITMAP_INCONSISTENT;
 	if (dtr_tracker_readonly(t))

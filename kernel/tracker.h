@@ -66,6 +66,8 @@ struct dtr_freeze {
  * @generation: see struct dtrack_bitmap_info
  * @last_run: see struct dtrack_bitmap_info
  * @recording: whether the live map belongs to the content
+ * @missing: a run ended while it did not record: what was written since is
+ *	missing in what the run copied and in the content
  * @inconsistent: the content is not to be trusted; reserved for persistent
  *	bitmaps, never set yet
  * @leaving: a transaction that is not certain yet removes it
@@ -82,6 +84,7 @@ struct dtr_named {
 	u64 generation;
 	u64 last_run;
 	bool recording;
+	bool missing;
 	bool inconsistent;
 	bool leaving;
 	struct dtr_bitmap base;

@@ -90,6 +90,8 @@ static void thaw(struct dtrack_bitmap_info *info, bool step)
 	if (step) {
 		info->generation++;
 		info->last_run = info->run;
+		if (!(info->flags & DTRACK_BITMAP_RECORDING))
+			info->flags |= DTRACK_BITMAP_MISSING;
 	}
 }
 
@@ -104,6 +106,9 @@ static void change(struct dtrack_bitmap_info *info,
 		info->generation++;
 		break;
 	case DTRACK_ACTION_ENABLE:
+		if (info->flags & DTRACK_BITMAP_MISSING)
+			info->generation++;
+		info->flags &= ~DTRACK_BITMAP_MISSING;
 		info->flags |= DTRACK_BITMAP_RECORDING;
 		break;
 	case DTRACK_ACTION_DISABLE:

@@ -366,8 +366,6 @@ class World:
                 for other in rng.choices((key if key != 'n' else 'x',
                                           *'xyz'), (8, 1, 1, 1),
                                          k=rng.randrange(4))]
-            fields['sources'] = [s for s in fields['sources']
-                                 if not self.merged_too_finely(state, b, *s)]
         elif word == 'freeze':
             fields = {'mode': rng.randrange(3),
                       'everything': rng.random() < 0.3,
@@ -383,13 +381,6 @@ class World:
             if word == 'report':
                 fields['ranges'] = self.any_ranges(b)
         return word, key, name, fields
-
-    @staticmethod
-    def merged_too_finely(state, b, key, name):
-        """What a coarser bitmap records is merged as finely as the live map
-        has it, not in the bitmap's granules (SEMANTICS M02): known."""
-        s = state.devices[key].bitmaps.get(name)
-        return b and s and s.recording and s.grain > b.grain
 
     def any_ranges(self, b):
         if not b or not b.frozen or self.rng.random() < 0.1:
@@ -1075,7 +1066,8 @@ class World:
             'full_leaves': 0, 'run': f.run if f else 0,
             'last_run': b.last_run, 'mode': f.mode if f else 0,
             'set': int(f.everything) if f else 0,
-            'flags': abi.RECORDING * b.recording | abi.BUSY * bool(f) |
+            'flags': abi.RECORDING * b.recording | abi.MISSING * b.missing |
+                     abi.BUSY * bool(f) |
             abi.OWNED * bool(f and f.owner is not None),
             'owner_pid': os.getpid() if f and f.owner is not None else 0}
         got = {key: getattr(info, key) for key in expected}
@@ -1258,7 +1250,7 @@ class Events:
             if r.moved and not r.everything:
                 # extents of a generation that has passed
                 states.append('failed')
-            true(state in states, f'state {state}, not {states}')
+            true(state in states, f'state {state} ({ret}), not {states}')
         mask = r.prefix(r.todo_then, copied)
         world.finish(r, not ret, mask, lost)
         world.counts[f'run {state}'] += 1

@@ -531,7 +531,8 @@ def b24_disabled_success():
     for mode, left, step in (('on-success', set(), 1), ('never', W, 0),
                              ('always', set(), 1)):
         s, job = _disabled('success', mode)
-        s.completed(job.go_on(), 393216, left, step, flags=0)
+        s.completed(job.go_on(), 393216, left, step,
+                    flags=abi.MISSING * step)
         s.target_has(W)
 
 
@@ -546,7 +547,7 @@ def b24_disabled_cancelled():
             ('cancel-pending', 'always', 6, set(), 1)):
         s, job = _disabled(ending, mode)
         s.ended(job.cancel(), 'cancelled', copied * 64 * K, 393216, left, step,
-                CANCELED, flags=0)
+                CANCELED, flags=abi.MISSING * step)
 
 
 @case
@@ -555,7 +556,8 @@ def b24_disabled_full():
     and stays disabled."""
     s = scene()
     s.t.ctl.disable(s.t.dev, 'b')
-    s.completed(s.backup('full', 'on-success'), 4 * M, set(), 1, flags=0)
+    s.completed(s.backup('full', 'on-success'), 4 * M, set(), 1,
+                flags=abi.MISSING)
     s.target_is_device()
 
 
@@ -701,6 +703,24 @@ def b33_same_bitmap_twice():
     s.write_d()
     s.completed(job.go_on(), 393216, D, 1)
     true(not os.path.exists('/tmp/second'), 'a refused target was made')
+
+
+@case
+def b24_enabled_after_a_blind_run():
+    """This test will make a full copy with a disabled bitmap, write, and enable
+    it: nobody has seen the write, so that an incremental onto that copy is
+    refused (I8)."""
+    s = Scene()
+    t = s.t
+    t.ctl.disable(t.dev, 'b')
+    s.backup('full', 'on-success')
+    s.write_w()
+    generation = t.info().generation
+    t.ctl.enable(t.dev, 'b')
+    same(t.info().generation, generation + 1, 'generation')
+    refused(t, s.words('incremental'),
+            f"Target '{TARGET}' fits generation {generation} of bitmap 'b', "
+            f'which is at generation {generation + 1}', 'Stale')
 
 
 @case

@@ -78,6 +78,7 @@ class Bitmap:
     def __init__(self, name, grain, size, uuid=None, recording=True, dirty=0):
         self.name, self.grain, self.size, self.uuid = name, grain, size, uuid
         self.recording, self.dirty = recording, dirty
+        self.missing = False    # a run ended while it did not record
         self.generation, self.last_run = 1, 0
         self.frozen = None
         self.leaving = False    # removed by a transaction that is not done
@@ -110,6 +111,7 @@ class Bitmap:
         if stepped:
             self.generation += 1
             self.last_run = f.run
+            self.missing = not self.recording
         self.frozen, self.size = None, size
 
 
@@ -211,7 +213,9 @@ class Spec:
         b.generation += 1
 
     def _enable(self, dev, name, caller, pending):
-        self._idle(dev, name).recording = True
+        b = self._idle(dev, name)
+        b.generation += b.missing
+        b.recording, b.missing = True, False
 
     def _disable(self, dev, name, caller, pending):
         b = self._idle(dev, name)

@@ -646,6 +646,31 @@ static void generation_steps_exactly_when_due(struct kunit *test)
 #undef EXPECT_GENERATION
 }
 
+/*
+ * What a run copied while the bitmap did not record fits its generation: not
+ * any more when it records again, for it missed writes (I8).
+ */
+static void enable_after_a_blind_run_steps_the_generation(struct kunit *test)
+{
+	struct dtk_dev *dev = dtk_dev_create_with(test, DTK_SIZE, "b");
+
+	KUNIT_ASSERT_EQ(test, 0, dtk_named_disable(dev->t, "b"));
+	KUNIT_ASSERT_EQ(test, 0, dtk_named_enable(dev->t, "b"));
+	KUNIT_EXPECT_EQ(test, 2, dtk_info(dev, "b")->generation);
+	KUNIT_ASSERT_EQ(test, 0, dtk_named_disable(dev->t, "b"));
+	dtk_freeze(dev, "b", CONDITIONAL, SET_ALL, NULL);
+	KUNIT_ASSERT_EQ(test, 0, dtk_abdicate(dev, "b", 0));
+	KUNIT_EXPECT_EQ(test, 4, dtk_info(dev, "b")->generation);
+	KUNIT_EXPECT_EQ(test, DTRACK_BITMAP_MISSING, dtk_info(dev, "b")->flags);
+	dtk_write_w(dev);
+	KUNIT_ASSERT_EQ(test, 0, dtk_named_enable(dev->t, "b"));
+	KUNIT_EXPECT_EQ(test, 5, dtk_info(dev, "b")->generation);
+	KUNIT_EXPECT_EQ(test, DTRACK_BITMAP_RECORDING,
+			dtk_info(dev, "b")->flags);
+	KUNIT_ASSERT_EQ(test, 0, dtk_named_enable(dev->t, "b"));
+	KUNIT_EXPECT_EQ(test, 5, dtk_info(dev, "b")->generation);
+}
+
 /* ---- Ownership ---- */
 
 static int abdicate_by(struct dtk_dev *dev, const void *owner, u64 run)
@@ -1221,6 +1246,7 @@ static struct kunit_case lifecycle_cases[] = {
 	KUNIT_CASE(resumed_run_copies_the_rest),
 	KUNIT_CASE(runs_of_two_bitmaps_are_apart),
 	KUNIT_CASE(generation_steps_exactly_when_due),
+	KUNIT_CASE(enable_after_a_blind_run_steps_the_generation),
 	KUNIT_CASE(freeze_belongs_to_its_file),
 	KUNIT_CASE(freeze_without_owner_is_anybody_s),
 	KUNIT_CASE(freeze_taken_away_is_stale),

@@ -507,6 +507,21 @@ static void merge_of_a_recording_source_is_exact(struct kunit *test)
 	DTK_EXPECT_DIRTY(p->d[1], "c", "0,8,16,32-33,48-49");
 }
 
+/* Alone, too, by whole granules of the source, folded before or not (M02). */
+static void merge_from_a_coarse_recorder_is_coarse(struct kunit *test)
+{
+	struct pair *p = pair_create(test);
+	struct dtr_action merge = act_merge(p, 1, "fine", 0, "coarse");
+	unsigned int failed;
+
+	dtk_add(p->d[0], "coarse", MIB);
+	dtk_write(p->d[0], MIB + 4 * KIB, 4 * KIB);
+	KUNIT_ASSERT_EQ(test, 0, dtk_named_add(p->d[1]->t, "fine", 64 * KIB,
+					       true, NULL));
+	KUNIT_EXPECT_EQ(test, 0, dtr_transact(&merge, 1, &failed));
+	DTK_EXPECT_DIRTY(p->d[1], "fine", "16-31");
+}
+
 /* The live map is fine enough, whether the transaction succeeds or not. */
 static void live_map_serves_both_outcomes(struct kunit *test)
 {
@@ -919,6 +934,7 @@ static struct kunit_case transaction_cases[] = {
 	KUNIT_CASE(write_during_a_failed_transaction_is_kept),
 	KUNIT_CASE(write_in_flight_is_in_old_and_new),
 	KUNIT_CASE(merge_of_a_recording_source_is_exact),
+	KUNIT_CASE(merge_from_a_coarse_recorder_is_coarse),
 	KUNIT_CASE(live_map_serves_both_outcomes),
 	KUNIT_CASE(live_map_of_a_failed_transaction_is_trimmed),
 	KUNIT_CASE(run_has_the_id_that_was_asked_for),
