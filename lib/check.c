@@ -56,7 +56,7 @@ static bool in_range(const struct dtrack_run_options *o)
 	       o->on_source_error >= DTRACK_ON_ERROR_REPORT &&
 	       o->on_source_error <= DTRACK_ON_ERROR_STOP &&
 	       o->on_target_error >= DTRACK_ON_ERROR_REPORT &&
-	       o->on_target_error <= DTRACK_ON_ERROR_STOP && o->jobs >= 1 &&
+	       o->on_target_error <= DTRACK_ON_ERROR_STOP &&
 	       !(o->flags & ~(DTRACK_RUN_FORCE | DTRACK_RUN_FSFREEZE));
 }
 

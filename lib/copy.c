@@ -1,58 +1,75 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * copy.c - the copy engine: from a device to a target, in order.
+ * copy.c - the copy engine: from a device to a target.
  *
- * Owns requests, error policies, pacing and the rhythm of flushes.  Knows
- * nothing of bitmaps: extents come in by one callback, whole granules that are
- * safely on the target go out by another.
+ * Owns requests, their order, pacing and the rhythm of flushes.  Knows nothing
+ * of bitmaps: extents come in by one callback, whole granules that are safely
+ * on the target go out by another.
+ *
+ * Extents are cut into pieces, which are read and then written; many are in
+ * flight at once and end in any order.  They wait in a ring until all before
+ * them are done, and enter the ledger in order: an error leaves the books as
+ * if one piece had been copied after the other.  A flush runs beside them and
+ * covers what was in the ledger when it began.  What is to become of a piece
+ * that failed is decided when nothing else is in flight (copy-errors.c).
  *
  * Invariant: a granule is told to @flushed only after all of it was written and
  * then flushed.
  */
-#include <inttypes.h>
-#include <linux/fs.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "copy.h"
 
 /*
- * 1 MiB a request: at queue depth 1 more brings nothing on disk or tmpfs, less
- * costs up to a third.
+ * All buffers together.  With the rest of a process 16 MiB is not reached; 32
+ * requests of 256 KiB are as good on disks as 64 or 128 of 64 KiB.
  */
+#define POOL		(8U << 20)
+#define DEFAULT_JOBS	32
+#define MAX_JOBS	256
+#define MIN_CHUNK	(64U << 10)
+/* At queue depth 1 more brings nothing on disk or tmpfs. */
 #define MAX_CHUNK	(1U << 20)
-/* DESIGN: reported at least every 64 MiB or second. */
-#define FLUSH_BYTES	(64ULL << 20)
-#define FLUSH_SECONDS	1.0
-/* 16 bytes each: 1 MiB. */
-#define MAX_LIST	DTRACK_MAX_RANGES
-#define IGNORE_TRIES	3
+/* What options may ask for, in all. */
+#define MAX_POOL	(32U << 20)
+#define MIN_REQUEST	4096U
+/* Pieces that may wait for an older one, for each that is in flight. */
+#define WINDOW		4
+
+/*
+ * DESIGN: reported at least every 64 MiB or second.  So a flush begins at half
+ * of that, and nothing new when the other half is full, too.
+ */
+#define FLUSH_BYTES	(32ULL << 20)
+#define FLUSH_SECONDS	0.5
+#define MAX_UNFLUSHED	(64ULL << 20)
+/* With --speed: so many requests a second. */
+#define PACED_REQUESTS	16
 /* How long a wait goes on before it looks for a cancel. */
-#define NAP_NS		(20 * 1000 * 1000)
+#define NAP_SECONDS	0.02
+/* What a target that this run made has already is looked for in steps of: */
+#define ZERO_UNIT	(64U << 10)
+/* What any memory alignment asks for. */
+#define PAGE		4096U
 
 static uint64_t min_u64(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
 }
 
-static bool is_cancelled(const struct dtl_copy *c)
+static struct dtl_piece *piece(const struct dtl_copy *c, unsigned int nr)
+{
+	return &c->piece[nr % c->nr_pieces];
+}
+
+bool dtl_copy_is_cancelled(const struct dtl_copy *c)
 {
 	return atomic_load(c->cancel);
 }
 
-static void nap(void)
-{
-	struct timespec ts = { .tv_nsec = NAP_NS };
-
-	nanosleep(&ts, NULL);
-}
-
-static void notify(struct dtl_copy *c, enum dtrack_run_event event,
-		   const char *message)
+void dtl_copy_notify(struct dtl_copy *c, enum dtrack_run_event event,
+		     const char *message)
 {
 	if (c->options->notify)
 		c->options->notify(c->options->opaque, event, c->written,
@@ -64,175 +81,36 @@ static int cancelled(struct dtl_copy *c)
 	return dtl_fail(c->h, -ECANCELED, NULL, "Operation canceled");
 }
 
-/* ---- Flushing ----------------------------------------------------------- */
+/* ---- Pieces ------------------------------------------------------------- */
 
-/* The last granule may be only begun: its bytes stay for the next report. */
-static struct dtrack_range cut_partial(struct dtl_copy *c)
+static void fail_piece(struct dtl_copy *c, struct dtl_piece *p, int err)
 {
-	struct dtrack_range *last = &c->list[c->nr - 1];
-	struct dtrack_range rest = { 0 };
-	uint64_t end = last->start + last->length;
-
-	if (end == c->size || !(end & (c->granularity - 1)))
-		return rest;
-	rest.start = end & ~(c->granularity - 1);
-	if (rest.start < last->start)
-		rest.start = last->start;
-	rest.length = end - rest.start;
-	last->length -= rest.length;
-	if (!last->length)
-		c->nr--;
-	return rest;
+	p->state = DTL_PIECE_FAILED;
+	p->err = err;
+	p->in_write = p->io.op == DTL_IO_WRITE;
+	c->failed = true;
+	c->running--;
 }
 
-static int report(struct dtl_copy *c)
+static void end_piece(struct dtl_copy *c, struct dtl_piece *p)
 {
-	struct dtrack_range rest;
-	unsigned int i;
-	int ret = 0;
-
-	if (!c->nr)
-		return 0;
-	rest = cut_partial(c);
-	if (c->nr)
-		ret = c->flushed(c->opaque, c->list, c->nr);
-	if (ret)
-		return ret;
-	for (i = 0; i < c->nr; i++)
-		c->copied += c->list[i].length;
-	c->nr = 0;
-	if (rest.length)
-		c->list[c->nr++] = rest;
-	return 0;
+	p->state = DTL_PIECE_DONE;
+	c->spare[c->nr_spare++] = p->buf;
+	p->buf = NULL;
 }
 
-/*
- * After a failed flush nobody knows what is on the target, and another flush
- * may lie: no policy but to fail.
- */
-static int flush(struct dtl_copy *c)
+/* All blocks from that of @from on. */
+static void push_read(struct dtl_copy *c, struct dtl_piece *p, uint64_t from)
 {
-	int ret = 0;
+	uint64_t to = (p->end + c->block - 1) & ~(uint64_t)(c->block - 1);
 
-	if (c->unflushed)
-		ret = c->target->ops->flush(c->target);
-	if (ret) {
-		c->nr = 0;
-		return dtl_fail(c->h, ret, dtl_os_class(ret),
-				"Could not flush '%s': %s", c->target->path,
-				strerror(-ret));
-	}
-	c->unflushed = 0;
-	c->last_flush = dtl_now();
-	return report(c);
-}
-
-static int flush_if_due(struct dtl_copy *c)
-{
-	if (c->unflushed < FLUSH_BYTES && c->nr < MAX_LIST &&
-	    dtl_now() - c->last_flush < FLUSH_SECONDS)
-		return 0;
-	return flush(c);
-}
-
-static void note_written(struct dtl_copy *c, uint64_t start, uint64_t end)
-{
-	struct dtrack_range *last = c->nr ? &c->list[c->nr - 1] : NULL;
-
-	if (start == end)
-		return;
-	c->written += end - start;
-	c->unflushed += end - start;
-	if (last && last->start + last->length == start)
-		last->length += end - start;
-	else
-		c->list[c->nr++] = (struct dtrack_range){ start, end - start };
-}
-
-/* ---- Errors ------------------------------------------------------------- */
-
-static int wait_stopped(struct dtl_copy *c, int err)
-{
-	double until = dtl_now() + c->options->stop_timeout;
-	int ret;
-
-	/* It may wait for long: what is written shall count. */
-	ret = flush(c);
-	if (ret)
-		return ret;
-	atomic_store(c->resume, 0);
-	notify(c, DTRACK_RUN_STOPPED, c->h->msg);
-	while (!is_cancelled(c) && !atomic_load(c->resume)) {
-		if (dtl_now() >= until)
-			return err;
-		nap();
-	}
-	if (is_cancelled(c))
-		return cancelled(c);
-	notify(c, DTRACK_RUN_RESUMED, NULL);
-	return 0;
-}
-
-/*
- * Return: 0 to try again, or what ends the copy, with words.
- */
-static int decide(struct dtl_copy *c, int policy, uint64_t spot, int err,
-		  const char *verb, const char *name)
-{
-	c->tries = c->spot == spot ? c->tries + 1 : 1;
-	c->spot = spot;
-	dtl_fail(c->h, err, dtl_os_class(err),
-		 "Could not %s '%s' at byte %" PRIu64 ": %s", verb, name, spot,
-		 strerror(-err));
-	if (policy == DTRACK_ON_ERROR_STOP)
-		return wait_stopped(c, err);
-	if (policy == DTRACK_ON_ERROR_IGNORE && c->tries <= IGNORE_TRIES)
-		return 0;
-	return err;
-}
-
-/* ---- Requests ----------------------------------------------------------- */
-
-/* @start and @end are bytes inside [@base, @base + room). */
-static int read_span(struct dtl_copy *c, uint64_t start, uint64_t end)
-{
-	uint64_t from = start & ~(uint64_t)(c->block - 1);
-	uint64_t to = (end + c->block - 1) & ~(uint64_t)(c->block - 1);
-	ssize_t n;
-
-	while (from < end) {
-		n = pread(c->source, c->room + (from - c->base), to - from,
-			  (off_t)from);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		/* The device became shorter, or its driver is strange. */
-		if (!n || (from + (uint64_t)n < end && n % c->block))
-			return -EIO;
-		from += (uint64_t)n;
-	}
-	return 0;
-}
-
-/*
- * A request that failed is read again unit by unit, to know which of its
- * granules are good.  If none fails now, none counts as good: an error is an
- * error, even one that goes away.
- *
- * Return: the first byte that could not be read.
- */
-static uint64_t find_bad(struct dtl_copy *c, uint64_t start, uint64_t end)
-{
-	uint64_t unit = min_u64(c->granularity, MAX_CHUNK);
-	uint64_t from, to;
-
-	for (from = start; from < end && !is_cancelled(c); from = to) {
-		to = min_u64((from & ~(unit - 1)) + unit, end);
-		if (read_span(c, from, to))
-			return from;
-	}
-	return start;
+	p->io.op = DTL_IO_READ;
+	p->io.fd = c->source;
+	p->io.buf = p->buf + (from - p->base);
+	p->io.len = to - from;
+	p->io.offset = from;
+	p->io.async = c->async;
+	dtl_queue_push(c->queue, &p->io);
 }
 
 static bool is_zero(const char *buf, size_t len)
@@ -240,139 +118,420 @@ static bool is_zero(const char *buf, size_t len)
 	return !len || (!buf[0] && !memcmp(buf, buf + 1, len - 1));
 }
 
-/* @start grows by what was written. */
-static int write_span(struct dtl_copy *c, uint64_t *start, uint64_t end)
+/* Up to the end of the zero unit that byte @at is in. */
+static uint64_t unit_end(const struct dtl_piece *p, uint64_t at)
 {
-	const uint64_t unit = 64 << 10;
-	size_t done;
-	int ret = 0;
-
-	while (!ret && *start < end) {
-		const char *buf = c->room + (*start - c->base);
-		uint64_t len = end - *start;
-
-		/* A target that this run made has zeroes already. */
-		if (c->target->created) {
-			len = min_u64(len, unit - *start % unit);
-			if (is_zero(buf, len)) {
-				note_written(c, *start, *start + len);
-				*start += len;
-				continue;
-			}
-		}
-		ret = c->target->ops->write(c->target, buf, len, *start, &done);
-		note_written(c, *start, *start + done);
-		*start += done;
-	}
-	return ret;
+	return min_u64(at - at % ZERO_UNIT + ZERO_UNIT, p->end);
 }
 
-/* @start grows by what was copied; 0 with a part of it means: try again. */
-static int copy_chunk(struct dtl_copy *c, uint64_t *start, uint64_t end)
+static bool zero_at(const struct dtl_piece *p, uint64_t at)
 {
-	uint64_t good = end;
-	int failed, ret;
+	return is_zero(p->buf + (at - p->base), unit_end(p, at) - at);
+}
 
-	c->base = *start & ~(uint64_t)(c->block - 1);
-	failed = read_span(c, *start, end);
-	if (failed)
-		good = find_bad(c, *start, end);
-	ret = write_span(c, start, good);
+uint64_t dtl_copy_to_write(const struct dtl_copy *c, struct dtl_piece *p)
+{
+	uint64_t to;
+
+	if (!c->target->created)
+		return p->end - p->at;
+	while (p->at < p->end && zero_at(p, p->at))
+		p->at = unit_end(p, p->at);
+	for (to = p->at; to < p->end && (to == p->at || !zero_at(p, to));)
+		to = unit_end(p, to);
+	return to - p->at;
+}
+
+static void write_on(struct dtl_copy *c, struct dtl_piece *p)
+{
+	uint64_t len = dtl_copy_to_write(c, p);
+
+	if (!len) {
+		end_piece(c, p);
+		c->running--;
+		return;
+	}
+	p->io.buf = p->buf + (p->at - p->base);
+	p->io.len = len;
+	p->io.offset = p->at;
+	c->target->ops->write(c->target, c->queue, &p->io);
+}
+
+static void end_read(struct dtl_copy *c, struct dtl_piece *p)
+{
+	uint64_t from = p->io.offset + (uint64_t)p->io.result;
+
+	if (from >= p->end)
+		write_on(c, p);
+	else if (p->io.result % c->block)
+		fail_piece(c, p, -EIO);
+	else
+		push_read(c, p, from);
+}
+
+static void end_write(struct dtl_copy *c, struct dtl_piece *p)
+{
+	p->at += (uint64_t)p->io.result;
+	write_on(c, p);
+}
+
+/* Nothing at all: the device became shorter, or its driver is strange. */
+static void end_request(struct dtl_copy *c, struct dtl_piece *p)
+{
+	if (p->io.result <= 0)
+		fail_piece(c, p, p->io.result ? (int)p->io.result : -EIO);
+	else if (p->io.op == DTL_IO_READ)
+		end_read(c, p);
+	else
+		end_write(c, p);
+}
+
+/* Return: 1 with something at range_at, 0 at the end, or -errno. */
+static int look_ahead(struct dtl_copy *c)
+{
+	struct dtrack_range range;
+	int ret;
+
+	while (c->range_at == c->range_end) {
+		if (c->given)
+			return 0;
+		ret = c->next(c->opaque, &range);
+		if (ret < 0)
+			return ret;
+		c->given = !ret;
+		if (ret) {
+			c->range_at = range.start;
+			c->range_end = range.start + range.length;
+		}
+	}
+	return 1;
+}
+
+static void begin_piece(struct dtl_copy *c, uint64_t end)
+{
+	struct dtl_piece *p = piece(c, c->next_piece++);
+
+	p->state = DTL_PIECE_RUNNING;
+	p->start = c->range_at;
+	p->at = c->range_at;
+	p->end = end;
+	p->base = p->start & ~(uint64_t)(c->block - 1);
+	p->buf = c->spare[--c->nr_spare];
+	p->io.owner = p;
+	c->range_at = end;
+	c->running++;
+	push_read(c, p, p->base);
+}
+
+static bool may_begin(const struct dtl_copy *c)
+{
+	return !c->failed && c->nr_spare &&
+	       c->next_piece - c->first < c->nr_pieces &&
+	       !(c->jobs == 1 && c->flushing) &&
+	       c->ledger.unflushed + c->ledger.in_flush +
+			       (uint64_t)c->jobs * c->chunk <= MAX_UNFLUSHED;
+}
+
+/* As many as may be.  They end at multiples of their size. */
+static int begin_pieces(struct dtl_copy *c)
+{
+	uint64_t end;
+	int ret = 1;
+
+	c->wait = 0;
+	while (may_begin(c)) {
+		ret = look_ahead(c);
+		if (ret <= 0)
+			break;
+		end = min_u64(c->range_at - c->range_at % c->chunk + c->chunk,
+			      c->range_end);
+		c->wait = dtl_pace_spend(&c->pace, end - c->range_at,
+					 dtl_now());
+		if (c->wait > 0)
+			break;
+		begin_piece(c, end);
+	}
+	return ret < 0 ? ret : 0;
+}
+
+/* ---- Flushing ----------------------------------------------------------- */
+
+static void begin_flush(struct dtl_copy *c)
+{
+	dtl_ledger_cut(&c->ledger);
+	c->last_flush = dtl_now();
+	c->flushing = true;
+	c->flush_io.owner = NULL;
+	c->target->ops->flush(c->target, c->queue, &c->flush_io);
+}
+
+/*
+ * After a failed flush nobody knows what is on the target, and another flush
+ * may lie: no policy but to fail.
+ */
+static int end_flush(struct dtl_copy *c)
+{
+	struct dtl_ledger_list list = dtl_ledger_take(&c->ledger);
+	int ret = (int)c->flush_io.result;
+	unsigned int i;
+
+	c->flushing = false;
+	if (ret < 0)
+		ret = dtl_fail(c->h, ret, dtl_os_class(ret),
+			       "Could not flush '%s': %s", c->target->path,
+			       strerror(-ret));
+	else if (list.nr)
+		ret = c->flushed(c->opaque, list.range, list.nr);
+	c->flush_err = ret < 0 ? ret : 0;
+	for (i = 0; i < list.nr && !c->flush_err; i++)
+		c->copied += list.range[i].length;
+	return c->flush_err;
+}
+
+static void flush_if_due(struct dtl_copy *c)
+{
+	if (c->flushing || c->flush_err || !c->ledger.unflushed ||
+	    (c->jobs == 1 && c->running))
+		return;
+	if (c->ledger.unflushed >= FLUSH_BYTES || dtl_ledger_full(&c->ledger) ||
+	    dtl_now() - c->last_flush >= FLUSH_SECONDS)
+		begin_flush(c);
+}
+
+/* ---- Waiting ------------------------------------------------------------ */
+
+int dtl_copy_enter(struct dtl_copy *c, struct dtl_piece *p)
+{
+	int ret = 0;
+
+	if (dtl_ledger_full(&c->ledger))
+		ret = dtl_copy_flush(c);
 	if (ret)
-		return decide(c, c->options->on_target_error, *start, ret,
-			      "write to", c->target->path);
-	if (failed)
-		return decide(c, c->options->on_source_error, *start, failed,
-			      "read", c->source_name);
+		return ret;
+	dtl_ledger_add(&c->ledger, p->start, p->at);
+	c->written += p->at - p->start;
+	p->start = p->at;
 	return 0;
 }
 
-/* Bytes that were due by now at --speed; the first request is free. */
-static int pace(struct dtl_copy *c)
+/* What is done, in order.  When the ledger is full they wait for a flush. */
+static void retire(struct dtl_copy *c)
 {
-	int ret = 0;
+	while (c->first != c->next_piece && !dtl_ledger_full(&c->ledger) &&
+	       piece(c, c->first)->state == DTL_PIECE_DONE) {
+		dtl_copy_enter(c, piece(c, c->first));
+		c->first++;
+	}
+}
 
-	if (!c->options->speed)
-		return 0;
-	while (!ret && !is_cancelled(c) &&
-	       (double)c->written >
-		       (dtl_now() - c->began) * (double)c->options->speed) {
-		nap();
-		notify(c, DTRACK_RUN_PROGRESS, NULL);
-		ret = flush_if_due(c);
+/* One request, or a moment without one. */
+static int await(struct dtl_copy *c, double seconds)
+{
+	struct dtl_io *io;
+	int ret = dtl_queue_wait(c->queue, seconds, &io);
+
+	if (ret) {
+		c->broken = true;
+		return dtl_fail(c->h, ret, DTL_CLASS_GENERIC,
+				"Could not wait for requests: %s",
+				strerror(-ret));
+	}
+	if (io == &c->flush_io)
+		ret = end_flush(c);
+	else if (io)
+		end_request(c, io->owner);
+	retire(c);
+	return ret;
+}
+
+/* What is in flight ends; its errors are only noted. */
+static int drain(struct dtl_copy *c)
+{
+	int ret = 0, err;
+
+	while (!c->broken && (c->running || c->flushing)) {
+		err = await(c, NAP_SECONDS);
+		ret = ret ? : err;
 	}
 	return ret;
 }
 
-static int copy_extent(struct dtl_copy *c, const struct dtrack_range *range)
+int dtl_copy_flush(struct dtl_copy *c)
 {
-	uint64_t start = range->start, end = start + range->length;
+	int ret = drain(c);
+
+	if (ret || c->broken || c->flush_err || !c->ledger.unflushed)
+		return ret;
+	begin_flush(c);
+	return drain(c);
+}
+
+ssize_t dtl_copy_do(struct dtl_copy *c, struct dtl_io *io)
+{
+	struct dtl_io *done = NULL;
 	int ret = 0;
 
-	while (!ret && start < end) {
-		/* Requests end at multiples of their size. */
-		uint64_t stop = min_u64(start - start % c->chunk + c->chunk,
-					end);
+	if (io->op == DTL_IO_READ)
+		dtl_queue_push(c->queue, io);
+	else
+		c->target->ops->write(c->target, c->queue, io);
+	while (!done && !ret)
+		ret = dtl_queue_wait(c->queue, NAP_SECONDS, &done);
+	c->broken = ret;
+	return ret ? ret : done->result;
+}
 
-		ret = pace(c);
-		if (!ret && is_cancelled(c))
-			ret = cancelled(c);
+/* All that was begun is done now, or has come to nothing. */
+static int settle(struct dtl_copy *c)
+{
+	struct dtl_piece *p;
+	int ret = drain(c);
+
+	while (!ret && c->failed && c->first != c->next_piece) {
+		p = piece(c, c->first);
+		if (p->state == DTL_PIECE_FAILED) {
+			ret = dtl_copy_repair(c, p);
+			if (!ret)
+				end_piece(c, p);
+		} else if (dtl_ledger_full(&c->ledger)) {
+			ret = dtl_copy_flush(c);
+		}
 		if (!ret)
-			ret = copy_chunk(c, &start, stop);
-		if (!ret)
-			ret = flush_if_due(c);
-		notify(c, DTRACK_RUN_PROGRESS, NULL);
+			retire(c);
 	}
+	if (!ret && c->failed)
+		dtl_pace_begin(&c->pace, c->options->speed, dtl_now());
+	c->failed = c->failed && ret;
 	return ret;
 }
 
 /* ---- The copy ----------------------------------------------------------- */
 
-/* Slow copies use short requests, about four a second, but whole granules. */
-static uint32_t chunk_for(const struct dtl_copy *c)
+static bool is_through(const struct dtl_copy *c)
 {
-	uint64_t unit = min_u64(c->granularity, MAX_CHUNK);
-	uint64_t chunk = MAX_CHUNK;
-
-	while (c->options->speed && chunk > unit && chunk > 4096 &&
-	       chunk > c->options->speed / 4)
-		chunk /= 2;
-	return (uint32_t)chunk;
+	return c->given && c->range_at == c->range_end &&
+	       c->first == c->next_piece;
 }
 
-static int prepare(struct dtl_copy *c)
+static double time_to_wait(const struct dtl_copy *c)
 {
-	unsigned int block;
-
-	if (ioctl(c->source, BLKSSZGET, &block))
-		return dtl_fail(c->h, -errno, DTL_CLASS_GENERIC,
-				"Could not get the block size of '%s': %s",
-				c->source_name, strerror(errno));
-	c->block = block;
-	c->chunk = chunk_for(c);
-	c->list = calloc(MAX_LIST + 1, sizeof(*c->list));
-	/* 4096: what any memory alignment asks for; and a block at each end. */
-	c->room = aligned_alloc(block > 4096 ? block : 4096,
-				MAX_CHUNK + 2 * (block > 4096 ? block : 4096));
-	if (!c->list || !c->room)
-		return dtl_nomem(c->h);
-	c->began = dtl_now();
-	c->last_flush = c->began;
-	c->spot = UINT64_MAX;
-	return 0;
+	if (c->wait > 0)
+		return c->wait < NAP_SECONDS ? c->wait : NAP_SECONDS;
+	return c->running || c->flushing ? FLUSH_SECONDS : NAP_SECONDS;
 }
 
 static int copy_all(struct dtl_copy *c)
 {
-	struct dtrack_range range;
-	int ret;
+	int ret = 0;
 
-	do {
-		ret = c->next(c->opaque, &range);
-		if (ret > 0)
-			ret = copy_extent(c, &range) ? : 1;
-	} while (ret > 0);
+	while (!ret) {
+		if (dtl_copy_is_cancelled(c))
+			return settle(c) ? : cancelled(c);
+		if (c->failed)
+			ret = settle(c);
+		if (!ret)
+			ret = begin_pieces(c);
+		if (!ret && is_through(c))
+			break;
+		if (!ret)
+			ret = await(c, time_to_wait(c));
+		if (!ret)
+			flush_if_due(c);
+		dtl_copy_notify(c, DTRACK_RUN_PROGRESS, NULL);
+	}
 	return ret;
+}
+
+/* ---- Beginning and ending ----------------------------------------------- */
+
+static uint32_t power_of_two(uint64_t n)
+{
+	uint32_t p = MIN_REQUEST;
+
+	while (2ULL * p <= n)
+		p *= 2;
+	return p;
+}
+
+/* How many requests of which size: what is not given follows from the rest. */
+static void choose(struct dtl_copy *c)
+{
+	const struct dtrack_run_options *o = c->options;
+	uint64_t chunk = o->request_size;
+	uint64_t paced = o->speed / PACED_REQUESTS;
+
+	c->jobs = o->jobs ? o->jobs : DEFAULT_JOBS;
+	if (c->jobs > MAX_JOBS)
+		c->jobs = MAX_JOBS;
+	if (!chunk) {
+		chunk = min_u64(POOL / c->jobs, MAX_CHUNK);
+		if (chunk < MIN_CHUNK)
+			chunk = MIN_CHUNK;
+	}
+	if (o->speed)
+		chunk = min_u64(chunk, paced > MIN_CHUNK ? paced : MIN_CHUNK);
+	chunk = min_u64(chunk, MAX_POOL / c->jobs);
+	c->chunk = power_of_two(chunk);
+	if (c->chunk < c->block)
+		c->chunk = c->block;
+}
+
+/* Each with a block at either end. */
+static int make_buffers(struct dtl_copy *c)
+{
+	size_t edge = c->block > PAGE ? c->block : PAGE;
+	size_t each = c->chunk + 2 * edge;
+	unsigned int i;
+
+	c->room = aligned_alloc(edge, each * c->jobs);
+	c->spare = calloc(c->jobs, sizeof(*c->spare));
+	c->nr_pieces = c->jobs * WINDOW;
+	c->piece = calloc(c->nr_pieces, sizeof(*c->piece));
+	if (!c->room || !c->spare || !c->piece)
+		return -ENOMEM;
+	for (i = 0; i < c->jobs; i++)
+		c->spare[c->nr_spare++] = c->room + i * each;
+	return 0;
+}
+
+/* The largest power of two that all granules, and the end, are multiples of. */
+static uint64_t unit(const struct dtl_copy *c)
+{
+	uint64_t all = c->granularity | c->size | c->chunk;
+
+	return all & -all;
+}
+
+static int prepare(struct dtl_copy *c)
+{
+	c->block = dtl_direct_unit(c->source);
+	choose(c);
+	c->async = c->jobs > 1 && dtl_in_memory(c->source);
+	c->ledger.granularity = c->granularity;
+	c->ledger.size = c->size;
+	/* One more for the flush. */
+	c->queue = (c->open_queue ? : dtl_queue_open)(c->jobs + 1);
+	if (!c->queue || make_buffers(c) || dtl_ledger_open(&c->ledger))
+		return dtl_nomem(c->h);
+	c->target->ops->unit(c->target, unit(c));
+	c->last_flush = dtl_now();
+	dtl_pace_begin(&c->pace, c->options->speed, c->last_flush);
+	c->spot = UINT64_MAX;
+	return 0;
+}
+
+static void release(struct dtl_copy *c)
+{
+	/* First: what a broken queue still does has its buffers. */
+	dtl_queue_close(c->queue);
+	dtl_ledger_close(&c->ledger);
+	free(c->piece);
+	free(c->spare);
+	free(c->room);
+	c->queue = NULL;
+	c->piece = NULL;
+	c->spare = NULL;
+	c->room = NULL;
 }
 
 int dtl_copy_run(struct dtl_copy *c)
@@ -382,18 +541,15 @@ int dtl_copy_run(struct dtl_copy *c)
 
 	ret = prepare(c);
 	if (!ret) {
-		notify(c, DTRACK_RUN_PROGRESS, NULL);
+		dtl_copy_notify(c, DTRACK_RUN_PROGRESS, NULL);
 		ret = copy_all(c);
 		dtl_error_save(c->h, &first);
-		last = flush(c);
+		last = dtl_copy_flush(c);
 		if (ret)
 			dtl_error_restore(c->h, &first);
 		else
 			ret = last;
 	}
-	free(c->room);
-	free(c->list);
-	c->room = NULL;
-	c->list = NULL;
+	release(c);
 	return ret;
 }

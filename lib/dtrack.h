@@ -598,15 +598,19 @@ enum dtrack_run_event {
  * @on_source_error: enum dtrack_on_error
  * @on_target_error: enum dtrack_on_error; a failed flush always fails the run
  * @stop_timeout: seconds that DTRACK_ON_ERROR_STOP waits
- * @jobs: requests in flight, >= 1; one is used for now
+ * @jobs: requests in flight, at most 256, or 0 for the engine's choice; with 1
+ *	one granule is copied after the other, in ascending order
  * @speed: bytes a second, 0 for no limit
  * @notify: called from dtrack_run_execute(), or NULL; @done and @total are
  *	bytes, @message is set for DTRACK_RUN_STOPPED and borrowed; may call
  *	dtrack_run_cancel() and dtrack_run_resume(), nothing else of the handle's
  * @opaque: handed to @notify
+ * @request_size: most bytes of one request, or 0 for the engine's choice;
+ *	rounded down to a power of two, and so that all requests together stay
+ *	below 32 MiB
  *
- * Zeroes are the defaults but for @size, @target, @mode, @stop_timeout and
- * @jobs: use DTRACK_RUN_OPTIONS_INIT.
+ * Zeroes are the defaults but for @size, @target, @mode and @stop_timeout: use
+ * DTRACK_RUN_OPTIONS_INIT.
  */
 struct dtrack_run_options {
 	size_t size;
@@ -624,11 +628,12 @@ struct dtrack_run_options {
 	void (*notify)(void *opaque, enum dtrack_run_event event,
 		       uint64_t done, uint64_t total, const char *message);
 	void *opaque;
+	uint64_t request_size;
 };
 
 #define DTRACK_RUN_OPTIONS_INIT					\
 	{ .size = sizeof(struct dtrack_run_options),		\
-	  .mode = DTRACK_MODE_UNSET, .stop_timeout = 3600, .jobs = 1 }
+	  .mode = DTRACK_MODE_UNSET, .stop_timeout = 3600 }
 
 /**
  * enum dtrack_run_state - how far a run is.

@@ -110,6 +110,7 @@ int dtl_run_new(struct dtrack *h, struct dtrack_dev dev,
 	run->dev = dev;
 	run->source = -1;
 	run->target.fd = -1;
+	run->target.direct = -1;
 	if (outlook) {
 		run->foreseen = true;
 		run->fresh = outlook->fresh;

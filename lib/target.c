@@ -8,12 +8,14 @@
 #include <libgen.h>
 #include <limits.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "feeds.h"
@@ -72,25 +74,69 @@ static int raw_begin(struct dtrack *h, struct dtl_target *t, uint64_t size)
 	return 0;
 }
 
-static int raw_write(struct dtl_target *t, const char *buf, size_t len,
-		     uint64_t offset, size_t *done)
+unsigned int dtl_direct_unit(int fd)
 {
-	ssize_t n;
+	unsigned int block;
+	struct statx stx;
 
-	for (*done = 0; *done < len; *done += (size_t)n) {
-		n = pwrite(t->fd, buf + *done, len - *done,
-			   (off_t)(offset + *done));
-		if (n < 0 && errno == EINTR)
-			n = 0;
-		else if (n <= 0)
-			return n ? -errno : -EIO;
-	}
-	return 0;
+	if (!ioctl(fd, BLKSSZGET, &block))
+		return block;
+#ifdef STATX_DIOALIGN
+	if (!statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &stx) &&
+	    stx.stx_mask & STATX_DIOALIGN && stx.stx_dio_offset_align)
+		return stx.stx_dio_offset_align;
+#else
+	(void)stx;
+#endif
+	return 4096;
 }
 
-static int raw_flush(struct dtl_target *t)
+bool dtl_in_memory(int fd)
 {
-	return fdatasync(t->fd) ? -errno : 0;
+	struct statfs fs;
+	struct stat st;
+
+	/* A device's node is in memory, too. */
+	return !fstat(fd, &st) && S_ISREG(st.st_mode) && !fstatfs(fd, &fs) &&
+	       fs.f_type == TMPFS_MAGIC;
+}
+
+/* By /proc: the path may lead elsewhere by now. */
+static void raw_unit(struct dtl_target *t, uint64_t unit)
+{
+	char path[64];
+
+	t->in_memory = dtl_in_memory(t->fd);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", t->fd);
+	t->direct = open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
+	t->is_direct = t->direct >= 0 && !(unit % dtl_direct_unit(t->direct));
+}
+
+static void raw_write(struct dtl_target *t, struct dtl_queue *q,
+		      struct dtl_io *io)
+{
+	io->op = DTL_IO_WRITE;
+	io->fd = t->is_direct ? t->direct : t->fd;
+	io->async = t->in_memory || !t->is_direct;
+	dtl_queue_push(q, io);
+}
+
+static void raw_flush(struct dtl_target *t, struct dtl_queue *q,
+		      struct dtl_io *io)
+{
+	io->op = DTL_IO_FLUSH;
+	io->fd = t->fd;
+	io->async = false;
+	dtl_queue_push(q, io);
+}
+
+/* What direct I/O asks for beyond what can be asked is found out so. */
+static bool raw_retry(struct dtl_target *t, const struct dtl_io *io)
+{
+	if (io->result != -EINVAL || io->fd != t->direct)
+		return false;
+	t->is_direct = false;
+	return true;
 }
 
 static int raw_finish(struct dtl_target *t)
@@ -102,8 +148,10 @@ static int raw_finish(struct dtl_target *t)
 
 static const struct dtl_target_ops raw_ops = {
 	.begin = raw_begin,
+	.unit = raw_unit,
 	.write = raw_write,
 	.flush = raw_flush,
+	.retry = raw_retry,
 	.finish = raw_finish,
 };
 
@@ -256,6 +304,7 @@ int dtl_target_open(struct dtrack *h, const char *name,
 
 	memset(t, 0, sizeof(*t));
 	t->fd = -1;
+	t->direct = -1;
 	t->ops = &raw_ops;
 	ret = strip_prefix(h, name, t);
 	if (ret)
@@ -309,6 +358,9 @@ bool dtl_target_same(const struct dtl_target *a, const struct dtl_target *b)
 
 void dtl_target_close(struct dtl_target *t)
 {
+	/* Not before: that would let go of the lock. */
+	dtl_close(t->direct);
 	dtl_close(t->fd);
+	t->direct = -1;
 	t->fd = -1;
 }

@@ -8,23 +8,28 @@
 #ifndef DTL_TARGET_H
 #define DTL_TARGET_H
 
-#include "private.h"
+#include "queue.h"
 
 struct dtl_target;
 
 /**
- * struct dtl_target_ops - one kind of target.  All return 0 or -errno, and
- * leave the words to their callers but where @h is given.
- * @begin: make it ready to be written; creates what does not exist
- * @write: @len bytes at @offset; @done counts what was written, also on errors
- * @flush: make all that was written durable
- * @finish: make its existence durable, too
+ * struct dtl_target_ops - one kind of target.  Words are given where @h is.
+ * @begin: make it ready to be written; creates what does not exist; 0 or -errno
+ * @unit: writes will begin and end at multiples of @unit bytes
+ * @write: push @io, a write whose buf, len and offset are set
+ * @flush: push @io: all that was written and came back before is made durable
+ * @retry: whether the write that failed says nothing about the target, and
+ *	would go another way now; nothing is in flight
+ * @finish: make its existence durable, too; 0 or -errno
  */
 struct dtl_target_ops {
 	int (*begin)(struct dtrack *h, struct dtl_target *t, uint64_t size);
-	int (*write)(struct dtl_target *t, const char *buf, size_t len,
-		     uint64_t offset, size_t *done);
-	int (*flush)(struct dtl_target *t);
+	void (*unit)(struct dtl_target *t, uint64_t unit);
+	void (*write)(struct dtl_target *t, struct dtl_queue *q,
+		      struct dtl_io *io);
+	void (*flush)(struct dtl_target *t, struct dtl_queue *q,
+		      struct dtl_io *io);
+	bool (*retry)(struct dtl_target *t, const struct dtl_io *io);
 	int (*finish)(struct dtl_target *t);
 };
 
@@ -32,6 +37,10 @@ struct dtl_target_ops {
  * struct dtl_target - a target.
  * @ops: its kind
  * @fd: the file or device, -1 while it does not exist
+ * @direct: the same, opened O_DIRECT; -1 where that is refused
+ * @is_direct: writes go there; never to both: neither sees what the other has
+ *	in half a page
+ * @in_memory: its file system is memory
  * @exists: it existed at open
  * @is_block: it is a block device
  * @created: this run made it: it reads as zeroes where nothing was written
@@ -42,6 +51,9 @@ struct dtl_target_ops {
 struct dtl_target {
 	const struct dtl_target_ops *ops;
 	int fd;
+	int direct;
+	bool is_direct;
+	bool in_memory;
 	bool exists;
 	bool is_block;
 	bool created;
@@ -85,6 +97,12 @@ int dtl_target_claim(struct dtrack *h, const struct dtl_target *t, int *place);
  * Locks do not tell: they are the process's.
  */
 bool dtl_target_same(const struct dtl_target *a, const struct dtl_target *b);
+
+/** dtl_direct_unit() - what offsets of direct I/O on a file are multiples of. */
+unsigned int dtl_direct_unit(int fd);
+
+/** dtl_in_memory() - whether I/O on a file is but a copy from or to memory. */
+bool dtl_in_memory(int fd);
 
 /** dtl_target_close() - close it. */
 void dtl_target_close(struct dtl_target *t);

@@ -26,7 +26,7 @@ static const struct option_spec options[] = {
 	{ OPT_SPEED, "speed", KIND_SIZE, "SIZE", "at most SIZE a second",
 	  NULL },
 	{ OPT_JOBS, "jobs", KIND_NUMBER, "N",
-	  "requests in flight (one is used for now)", NULL },
+	  "requests in flight, at most 256", NULL },
 	{ OPT_ON_SOURCE_ERROR, "on-source-error", KIND_WORD, "WHAT",
 	  "when a read fails", on_error_words },
 	{ OPT_ON_TARGET_ERROR, "on-target-error", KIND_WORD, "WHAT",

@@ -633,6 +633,7 @@ static void cancel_at(uint64_t bytes, const char *same, uint64_t copied)
 	fresh();
 	blank_target();
 	store_manifest(true, true, 2, 3, 9);
+	o.jobs = 1;
 	o.notify = cancel_at_once;
 	o.opaque = &bytes;
 	snprintf(script, sizeof(script), "%s" BITMAP, script_head);
@@ -861,8 +862,8 @@ static void test_speed(void)
 	clock_gettime(CLOCK_MONOTONIC, &b);
 	seconds = (double)(b.tv_sec - a.tv_sec) +
 		  (double)(b.tv_nsec - a.tv_nsec) / 1e9;
-	/* 4 MiB at 8 MiB a second, the last request is free. */
-	CHECK(seconds > 0.3 && seconds < 5, "%f s", seconds);
+	/* 4 MiB at 8 MiB a second; above, a loaded machine. */
+	CHECK(seconds > 0.475 && seconds < 5, "%f s", seconds);
 }
 
 int main(void)

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * queue.h - requests in flight.
+ *
+ * A request is pushed, and comes back from dtl_queue_wait() when it is through;
+ * in which order is not said.  Its memory and its buffer are the queue's
+ * meanwhile.
+ */
+#ifndef DTL_QUEUE_H
+#define DTL_QUEUE_H
+
+#include "private.h"
+
+/** enum dtl_io_op - what a request does. */
+enum dtl_io_op {
+	DTL_IO_READ,
+	DTL_IO_WRITE,
+	DTL_IO_FLUSH,
+};
+
+/**
+ * struct dtl_io - a request.
+ * @op: what it does
+ * @fd: where
+ * @buf: the data
+ * @len: bytes of it
+ * @offset: in the file
+ * @async: it would keep a processor for as long as it takes (a copy from or to
+ *	memory): better done by another thread
+ * @result: when it is through: bytes, fewer than @len perhaps, or -errno
+ * @owner: the pusher's
+ * @next: the queue's
+ */
+struct dtl_io {
+	enum dtl_io_op op;
+	int fd;
+	char *buf;
+	size_t len;
+	uint64_t offset;
+	bool async;
+	ssize_t result;
+	void *owner;
+	struct dtl_io *next;
+};
+
+struct dtl_queue;
+
+/**
+ * struct dtl_queue_ops - a kind of queue.
+ * @push: see dtl_queue_push()
+ * @wait: see dtl_queue_wait()
+ * @close: free it; nothing is in flight
+ */
+struct dtl_queue_ops {
+	void (*push)(struct dtl_queue *q, struct dtl_io *io);
+	int (*wait)(struct dtl_queue *q, double seconds, struct dtl_io **io);
+	void (*close)(struct dtl_queue *q);
+};
+
+/**
+ * struct dtl_queue - a queue; the first member of each kind's own.
+ * @ops: its kind
+ */
+struct dtl_queue {
+	const struct dtl_queue_ops *ops;
+};
+
+/**
+ * dtl_uring_open() - a queue that is an io_uring.
+ * @depth: most requests in flight
+ *
+ * Return: the queue, or NULL where that is not permitted or does not exist.
+ */
+struct dtl_queue *dtl_uring_open(unsigned int depth);
+
+/**
+ * dtl_plain_open() - a queue that does each request when it is pushed.
+ * @depth: most requests in flight
+ *
+ * Return: the queue, or NULL without memory.
+ */
+struct dtl_queue *dtl_plain_open(unsigned int depth);
+
+/** dtl_queue_open() - the best queue there is; NULL without memory. */
+struct dtl_queue *dtl_queue_open(unsigned int depth);
+
+/**
+ * dtl_queue_push() - begin a request.
+ * @q: the queue; less than its depth is in flight
+ * @io: the request
+ *
+ * It may begin as late as in the next dtl_queue_wait().
+ */
+static inline void dtl_queue_push(struct dtl_queue *q, struct dtl_io *io)
+{
+	q->ops->push(q, io);
+}
+
+/**
+ * dtl_queue_wait() - wait for a request.
+ * @q: the queue
+ * @seconds: how long at most
+ * @io: result: one that is through, or NULL: time is up, or a signal came
+ *
+ * Return: 0, or -errno when the queue is broken: what is in flight will not
+ * come back.
+ */
+static inline int dtl_queue_wait(struct dtl_queue *q, double seconds,
+				 struct dtl_io **io)
+{
+	return q->ops->wait(q, seconds, io);
+}
+
+/**
+ * dtl_queue_close() - free a queue.
+ * @q: the queue, or NULL; nothing is in flight, unless it is broken
+ */
+static inline void dtl_queue_close(struct dtl_queue *q)
+{
+	if (q)
+		q->ops->close(q);
+}
+
+#endif
