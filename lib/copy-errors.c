@@ -64,6 +64,8 @@ static int decide(struct dtl_copy *c, int policy, uint64_t spot, int err,
 	dtl_fail(c->h, err, dtl_os_class(err),
 		 "Could not %s '%s' at byte %" PRIu64 ": %s", verb, name, spot,
 		 strerror(-err));
+	if (c->broken)
+		return err;
 	if (policy == DTRACK_ON_ERROR_STOP)
 		return wait_stopped(c, err);
 	if (policy == DTRACK_ON_ERROR_IGNORE && c->tries <= IGNORE_TRIES)

@@ -219,6 +219,7 @@ static void begin_piece(struct dtl_copy *c, uint64_t end)
 	p->buf = c->spare[--c->nr_spare];
 	p->io.owner = p;
 	c->range_at = end;
+	c->ahead += end - p->start;
 	c->running++;
 	push_read(c, p, p->base);
 }
@@ -228,8 +229,8 @@ static bool may_begin(const struct dtl_copy *c)
 	return !c->failed && c->nr_spare &&
 	       c->next_piece - c->first < c->nr_pieces &&
 	       !(c->jobs == 1 && c->flushing) &&
-	       c->ledger.unflushed + c->ledger.in_flush +
-			       (uint64_t)c->jobs * c->chunk <= MAX_UNFLUSHED;
+	       c->ledger.unflushed + c->ledger.in_flush + c->ahead +
+			       c->chunk <= MAX_UNFLUSHED;
 }
 
 /* As many as may be.  They end at multiples of their size. */
@@ -309,6 +310,7 @@ int dtl_copy_enter(struct dtl_copy *c, struct dtl_piece *p)
 	if (ret)
 		return ret;
 	dtl_ledger_add(&c->ledger, p->start, p->at);
+	c->ahead -= p->at - p->start;
 	c->written += p->at - p->start;
 	p->start = p->at;
 	return 0;
@@ -371,13 +373,16 @@ ssize_t dtl_copy_do(struct dtl_copy *c, struct dtl_io *io)
 	struct dtl_io *done = NULL;
 	int ret = 0;
 
+	if (c->broken)
+		return -EIO;
 	if (io->op == DTL_IO_READ)
 		dtl_queue_push(c->queue, io);
 	else
 		c->target->ops->write(c->target, c->queue, io);
 	while (!done && !ret)
 		ret = dtl_queue_wait(c->queue, NAP_SECONDS, &done);
-	c->broken = ret;
+	if (ret)
+		c->broken = true;
 	return ret ? ret : done->result;
 }
 
@@ -427,10 +432,11 @@ static int copy_all(struct dtl_copy *c)
 	while (!ret) {
 		if (dtl_copy_is_cancelled(c))
 			return settle(c) ? : cancelled(c);
-		if (c->failed)
+		if (c->failed) {
 			ret = settle(c);
-		if (!ret)
-			ret = begin_pieces(c);
+			continue;
+		}
+		ret = begin_pieces(c);
 		if (!ret && is_through(c))
 			break;
 		if (!ret)

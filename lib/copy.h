@@ -78,6 +78,7 @@ struct dtl_piece {
  * @first: number of the oldest piece; those before are in @ledger
  * @next_piece: number of the next piece
  * @running: pieces in flight
+ * @ahead: bytes of pieces from @first on
  * @failed: a piece failed: nothing new begins until that is settled
  * @given: @next has no more
  * @range_at: what is left of the present extent
@@ -126,6 +127,7 @@ struct dtl_copy {
 	unsigned int first;
 	unsigned int next_piece;
 	unsigned int running;
+	uint64_t ahead;
 	bool failed;
 	bool given;
 	uint64_t range_at;

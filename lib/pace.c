@@ -29,7 +29,8 @@ double dtl_pace_spend(struct dtl_pace *p, uint64_t bytes, double now)
 	p->at = now;
 	if (p->saved > most)
 		p->saved = most;
-	if (p->saved < (double)bytes)
+	/* What is less than a byte comes from rounding. */
+	if (p->saved + 0.5 < (double)bytes)
 		return ((double)bytes - p->saved) / p->speed;
 	p->saved -= (double)bytes;
 	return 0;
