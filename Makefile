@@ -34,7 +34,7 @@ check:				## all tests, last line: N passed, N failed, N skipped
 	$(MAKE) -s tools
 	tests/run
 
-bench:				## cost of the write path and the bitmap core
+bench:				## cost of the write path, bitmap core and copies
 	tests/setup
 	$(MAKE) -s tools
 	tests/bench/run --full

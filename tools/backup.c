@@ -27,6 +27,8 @@ static const struct option_spec options[] = {
 	  NULL },
 	{ OPT_JOBS, "jobs", KIND_NUMBER, "N",
 	  "requests in flight, at most 256", NULL },
+	{ OPT_REQUEST_SIZE, "request-size", KIND_SIZE, "SIZE",
+	  "at most SIZE in one request", NULL },
 	{ OPT_ON_SOURCE_ERROR, "on-source-error", KIND_WORD, "WHAT",
 	  "when a read fails", on_error_words },
 	{ OPT_ON_TARGET_ERROR, "on-target-error", KIND_WORD, "WHAT",
@@ -71,6 +73,7 @@ static void fill(const struct call *call, struct dtrack_run_options *o,
 	o->target = call->option[OPT_TARGET].text;
 	o->bitmap = call->option[OPT_BITMAP].text;
 	o->speed = call->option[OPT_SPEED].number;
+	o->request_size = call->option[OPT_REQUEST_SIZE].number;
 	take_word(call, OPT_SYNC, &o->sync);
 	take_word(call, OPT_BITMAP_MODE, &o->mode);
 	take_word(call, OPT_CONSISTENCY, &o->consistency);

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * engine.c - the library's copy engine on files or devices, without a module.
+ *
+ * Usage: engine SOURCE TARGET EXTENTS GRANULARITY [KEY=VALUE...]
+ *   jobs=N request=BYTES speed=BYTES plain=1
+ *
+ * EXTENTS: a line 'START LENGTH' for each, in bytes, ascending.  TARGET is made
+ * when it does not exist, as by a full copy.
+ *
+ * Prints the bytes that were reported and the number of reports.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "copy.h"
+
+static FILE *list;
+static unsigned int reports;
+
+static int next(void *opaque, struct dtrack_range *range)
+{
+	unsigned long long start, length;
+
+	(void)opaque;
+	if (fscanf(list, "%llu %llu", &start, &length) != 2)
+		return 0;
+	*range = (struct dtrack_range){ start, length };
+	return 1;
+}
+
+static int flushed(void *opaque, const struct dtrack_range *ranges,
+		   unsigned int nr)
+{
+	(void)opaque;
+	(void)ranges;
+	(void)nr;
+	reports++;
+	return 0;
+}
+
+static void take(struct dtl_copy *c, struct dtrack_run_options *o, char *word)
+{
+	char *value = strchr(word, '=');
+	uint64_t n = value ? strtoull(value + 1, NULL, 0) : 0;
+
+	if (value)
+		*value = '\0';
+	if (!strcmp(word, "jobs"))
+		o->jobs = (unsigned int)n;
+	else if (!strcmp(word, "request"))
+		o->request_size = n;
+	else if (!strcmp(word, "speed"))
+		o->speed = n;
+	else if (!strcmp(word, "plain") && n)
+		c->open_queue = dtl_plain_open;
+	else
+		exit(2);
+}
+
+static int copy(struct dtl_copy *c)
+{
+	struct dtl_target *t = c->target;
+	int ret = t->ops->begin(c->h, t, c->size);
+
+	if (!ret)
+		ret = dtl_copy_run(c);
+	if (!ret)
+		ret = t->ops->finish(t);
+	return ret;
+}
+
+int main(int argc, char **argv)
+{
+	struct dtrack_run_options o = DTRACK_RUN_OPTIONS_INIT;
+	struct dtrack_dev nowhere = { 0 };
+	struct dtl_target target;
+	atomic_int cancel = 0, resume = 0;
+	struct dtl_copy c = {
+		.source_name = argv[1], .target = &target, .options = &o,
+		.cancel = &cancel, .resume = &resume, .next = next,
+		.flushed = flushed,
+	};
+	int i, ret;
+
+	if (argc < 5)
+		return 2;
+	c.source = open(argv[1], O_RDONLY | O_DIRECT | O_CLOEXEC);
+	list = fopen(argv[3], "re");
+	if (c.source < 0 || !list) {
+		perror("engine");
+		return 1;
+	}
+	c.size = (uint64_t)lseek(c.source, 0, SEEK_END);
+	c.total = c.size;
+	c.granularity = strtoull(argv[4], NULL, 0);
+	for (i = 5; i < argc; i++)
+		take(&c, &o, argv[i]);
+	dtrack_new(&c.h);
+	ret = dtl_target_open(c.h, argv[2], nowhere, &target);
+	if (!ret)
+		ret = copy(&c);
+	if (ret)
+		fprintf(stderr, "engine: %s\n", dtrack_errmsg(c.h));
+	else
+		printf("%" PRIu64 " %u\n", c.copied, reports);
+	dtl_target_close(&target);
+	dtrack_free(c.h);
+	fclose(list);
+	close(c.source);
+	return ret != 0;
+}
