@@ -285,9 +285,11 @@ class Scene:
     # ---- Runs ----
 
     def words(self, sync, mode=None, *more):
+        """One granule after the other: scenarios say where each one is."""
         self.begun = bytes(self.now)
         self.before = self.t.info()
-        return words(self.t, sync, mode, target=self.target) + list(more)
+        line = words(self.t, sync, mode, target=self.target)
+        return line + ['--jobs', '1', *more]
 
     def backup(self, sync, mode=None, *more, status=0):
         done = run(*self.words(sync, mode, *more), '--json', status=status)
