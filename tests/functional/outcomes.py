@@ -2,8 +2,8 @@
 """What runs leave: the table of SEMANTICS §5.3, cell by cell.
 
 Two differences from QEMU's table: a run that stops at 2M stops there, and
-target errors are a target that is full (ENOSPC at 2M) and one that fails when
-it is flushed, after which nothing counts as copied.
+target errors are a target that is full (ENOSPC at 2M) and a device that fails
+there: it is written directly, so that each write says what came of it.
 """
 import abi
 import dm
@@ -18,7 +18,7 @@ ENDINGS = {
     'success': (64, True),
     'source-fails': (32, False),
     'target-full': (32, False),
-    'target-dead': (0, False),
+    'target-dead': (32, False),
     'cancel-mid': (32, True),
     'cancel-pending': (64, True),
     'kill-mid': (32, True),
@@ -88,7 +88,6 @@ def cell(sync, mode, ending):
                 s.t.info().generation - s.before.generation,
                 error_of(s, ending))
     if ending == 'target-dead':
-        # what it took in before it failed counts for nothing
         device.mend()
         return
     s.target_has(copied, torn, blank)
@@ -104,8 +103,8 @@ def error_of(s, ending):
     if ending == 'source-fails':
         return s.source_error(2 * M)
     if ending == 'target-dead':
-        return ('GenericError', f"Could not flush '{s.target}': "
-                                'Input/output error')
+        return ('GenericError', f"Could not write to '{s.target}' at byte "
+                                f'{2 * M}: Input/output error')
     return s.target_full() if ending == 'target-full' else CANCELED
 
 
