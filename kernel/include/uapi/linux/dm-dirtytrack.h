@@ -451,8 +451,9 @@ struct dtrack_ioc_bits {
  * @DTRACK_ACTION_MERGE: as DTRACK_IOC_MERGE; @nr, @sources
  * @DTRACK_ACTION_FREEZE: as DTRACK_IOC_FREEZE; @flags, @mode, @set; @run: in:
  *	an id that the caller has drawn at random, EEXIST when a freeze of the
- *	device or the bitmap's last run has it, or 0; out: the id; @generation: in: 0, or the one that the caller relies
- *	on, ESTALE when it is another by then; out: of the frozen content
+ *	device or the bitmap's last run has it, or 0; out: the id; @generation:
+ *	in: 0, or the one that the caller relies on, ESTALE when it is another
+ *	by then; out: of the frozen content
  * @DTRACK_ACTION_ABDICATE: as DTRACK_IOC_ABDICATE; @run; out: @generation
  * @DTRACK_ACTION_RECLAIM: as DTRACK_IOC_RECLAIM; @flags, @run; out:
  *	@generation
