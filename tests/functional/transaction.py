@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What 'dtrack transaction' leaves: bitmaps, targets, manifests and words."""
+import contextlib
+import glob
 import json
 import os
 import signal
@@ -135,9 +137,17 @@ class Running:
         true('SIGUSR1' in line and f'action {stops} (blockdev-backup)' in line,
              f'no run stopped: {line!r}')
         # threads that have copied all are gone
-        tasks = f'/proc/{self.process.pid}/task'
-        wait_for(lambda: len(os.listdir(tasks)) == 2, 'the other runs')
+        wait_for(lambda: len(self.threads()) == 2, 'the other runs')
         lowers[stops].mend()
+
+    def threads(self):
+        """Without those that the kernel does io_uring's work with."""
+        found = []
+        for path in glob.glob(f'/proc/{self.process.pid}/task/*/comm'):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError), \
+                    open(path) as file:
+                found.append(file.read())
+        return [comm for comm in found if not comm.startswith('iou-')]
 
     def signal(self, number, status):
         self.process.send_signal(number)
