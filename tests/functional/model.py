@@ -215,9 +215,11 @@ class Run:
     def copied(self, copied, spot):
         """What a run has copied that met an error there."""
         mask = self.prefix(self.todo_then, copied)
-        # what is written to a block device fails at the flush
-        true(mask == self.before(self.todo_then, spot) or
-             self.target.block and self.target.block.hole and not mask,
+        before = self.before(self.todo_then, spot)
+        # what is written to a block device fails at the flush: then all that
+        # counts is what an earlier one, by size or time, had covered
+        true(mask == before or not mask & ~before and
+             self.target.block and self.target.block.hole,
              f'copied {mask:#x}, with an error at {spot}')
         return mask
 
