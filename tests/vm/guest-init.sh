@@ -18,9 +18,13 @@ export PATH LD_LIBRARY_PATH="$top/build" LC_ALL=C HOME=/root TERM=dumb
 export DM_DISABLE_UDEV=1
 unset image scratch dtr_scratch dtr_vm dtr_image
 
-# The last word: 'exit N', or 'fail WHY'.
+# say WORDS - a line of the status: 'begun', and last 'exit N' or 'fail WHY'.
+say() {
+	echo "$*" >>"$dtr_status"
+}
+
 finish() {
-	echo "$*" >"$dtr_status"
+	say "$@"
 	sync
 	busybox poweroff -f
 	exit
@@ -111,6 +115,7 @@ main() {
 	local rc leaks
 	mount_all
 	open_pipes
+	say begun
 	if [ "$module" -eq 1 ] && ! load_module 2>&9; then
 		close_pipes
 		finish fail "cannot load $DTR_MODDIR/dm-dirtytrack.ko"

@@ -18,6 +18,9 @@ set -eu
 append="console=ttyS0 ignore_loglevel printk.devkmsg=on panic=-1 oops=panic"
 # An emulated CPU on a busy machine stands still for longer than a real one
 append+=" watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120"
+# An emulated TSC is found to be unstable sooner or later, and the kernel then
+# patches itself while both CPUs run: better before the second one is up
+append+=" tsc=unstable"
 append+=" dtr_scratch=$scratch dtr_vm=$vm_dir dtr_image=$image"
 
 machine=(qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot
