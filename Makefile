@@ -9,7 +9,7 @@ O	:= $(CURDIR)/build
 
 export PREFIX DESTDIR O
 
-.PHONY: all tools module manual demo check bench soak mutants lint install clean help
+.PHONY: all tools module manual demo check bench soak mutants lint install deb clean help
 
 all: tools module manual	## library, command, manual, module for this kernel
 
@@ -58,6 +58,14 @@ install: all			## command, library, headers, manual and module
 	$(MAKE) -C Documentation install
 	$(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(DESTDIR),INSTALL_MOD_PATH=$(DESTDIR)) modules_install
 	$(if $(DESTDIR),,depmod -a $(KVER))
+
+deb:				## Debian packages, in build/deb/
+	tests/setup
+	rm -rf $(O)/deb
+	mkdir -p $(O)/deb/source
+	tar -c --exclude=./build --exclude=./.git . | tar -x -C $(O)/deb/source
+	cd $(O)/deb/source && \
+		env -u O -u PREFIX -u DESTDIR -u MAKEFLAGS dpkg-buildpackage -us -uc -b
 
 clean:				## remove what was built
 	rm -rf build
