@@ -17,8 +17,6 @@
 #include "holders.h"
 #include "sysfs.h"
 
-#define TARGET_TYPE	"dirtytrack"
-
 /* ---- Finding ------------------------------------------------------------ */
 
 static int number_of_path(struct dtrack *h, const char *path,
@@ -79,9 +77,8 @@ static int query_error(struct dtrack *h, struct dtrack_dev dev, int err)
 	return dtl_fail(h, err, NULL, "%s", strerror(-err));
 }
 
-int dtrack_dev_find(struct dtrack *h, const char *name, struct dtrack_dev *dev)
+int dtl_dev_number(struct dtrack *h, const char *name, struct dtrack_dev *dev)
 {
-	struct dtrack_ioc_info info;
 	int ret;
 
 	/* First whether we may and can at all: it explains more. */
@@ -94,6 +91,16 @@ int dtrack_dev_find(struct dtrack *h, const char *name, struct dtrack_dev *dev)
 		return ret;
 	h->named = *dev;
 	snprintf(h->label, sizeof(h->label), "%s", name);
+	return 0;
+}
+
+int dtrack_dev_find(struct dtrack *h, const char *name, struct dtrack_dev *dev)
+{
+	struct dtrack_ioc_info info;
+	int ret = dtl_dev_number(h, name, dev);
+
+	if (ret)
+		return ret;
 	ret = query(h, *dev, &info);
 	return ret ? query_error(h, *dev, ret) : 0;
 }
@@ -218,7 +225,7 @@ int dtrack_dev_create(struct dtrack *h, const char *name, const char *device)
 		return ret;
 	/* Whoever claims it from here on makes device-mapper's claim fail. */
 	snprintf(params, sizeof(params), "%u:%u 0", major(lower), minor(lower));
-	return dtl_dm_create(h, name, sectors, TARGET_TYPE, params);
+	return dtl_dm_create(h, name, sectors, DTL_TARGET_TYPE, params);
 }
 
 static int check_not_busy(struct dtrack *h, struct dtrack_dev dev)

@@ -68,6 +68,8 @@ static int get_info(struct dm_task *task, struct dtl_dm_info *info)
 	info->dev.major = di.major;
 	info->dev.minor = di.minor;
 	info->open_count = di.open_count;
+	info->suspended = di.suspended;
+	info->read_only = di.read_only;
 	snprintf(info->name, sizeof(info->name), "%s", dm_task_get_name(task));
 	return 0;
 }
@@ -106,6 +108,59 @@ int dtl_dm_by_dev(struct dtrack *h, struct dtrack_dev dev,
 		  struct dtl_dm_info *info)
 {
 	return look_up(h, NULL, dev, info);
+}
+
+struct table_walk {
+	bool (*fn)(void *opaque, const struct dtl_dm_target *line);
+	void *opaque;
+};
+
+static int walk_table(struct dm_task *task, const struct table_walk *walk)
+{
+	struct dtl_dm_target line;
+	char *type, *params;
+	struct dm_info di;
+	void *next = NULL;
+
+	if (!dm_task_run(task))
+		return task_errno(task);
+	if (!dm_task_get_info(task, &di))
+		return -EIO;
+	if (!di.exists)
+		return -ENXIO;
+	do {
+		next = dm_get_next_target(task, next, &line.start,
+					  &line.length, &type, &params);
+		if (!type)	/* no table */
+			break;
+		line.type = type;
+		line.params = params ? params : "";
+		if (walk->fn(walk->opaque, &line))
+			return 1;
+	} while (next);
+	return 0;
+}
+
+int dtl_dm_table(struct dtrack *h, struct dtrack_dev dev,
+		 bool (*fn)(void *opaque, const struct dtl_dm_target *line),
+		 void *opaque)
+{
+	const struct table_walk walk = { fn, opaque };
+	bool ours = log_begin();
+	struct dm_task *task = dm_task_create(DM_DEVICE_TABLE);
+	int ret = -EINVAL;
+
+	if (!task)
+		ret = errno ? -errno : -ENOMEM;
+	else if (dm_task_set_major(task, (int)dev.major) &&
+		 dm_task_set_minor(task, (int)dev.minor))
+		ret = walk_table(task, &walk);
+	if (task)
+		dm_task_destroy(task);
+	log_end(ours);
+	if (ret < 0 && ret != -ENXIO)
+		dtl_fail(h, ret, NULL, "device-mapper: %s", strerror(-ret));
+	return ret;
 }
 
 /* ---- Changing ----------------------------------------------------------- */

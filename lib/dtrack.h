@@ -205,6 +205,86 @@ int dtrack_dev_info(struct dtrack *h, struct dtrack_dev dev,
  */
 int dtrack_dev_mounted(struct dtrack *h, struct dtrack_dev dev);
 
+/**
+ * enum dtrack_finding_kind - what may be wrong with the tracking of a device.
+ * @DTRACK_FINDING_NOT_TRACKED: its live table is not a tracker's; nothing else
+ *	is looked at then
+ * @DTRACK_FINDING_BYPASSED: something else may write to the device below
+ * @DTRACK_FINDING_SUSPENDED: its I/O waits
+ * @DTRACK_FINDING_INCONSISTENT: a bitmap is not to be trusted
+ * @DTRACK_FINDING_NOT_RECORDING: a bitmap is disabled
+ * @DTRACK_FINDING_READ_ONLY: a note: nothing can be written, or cleared
+ * @DTRACK_FINDING_NO_BITMAP: a note: the device has none
+ * @DTRACK_FINDING_NO_WRITES: a note: no write has been seen since the tracker
+ *	was loaded
+ *
+ * More may come.
+ */
+enum dtrack_finding_kind {
+	DTRACK_FINDING_NOT_TRACKED,
+	DTRACK_FINDING_BYPASSED,
+	DTRACK_FINDING_SUSPENDED,
+	DTRACK_FINDING_INCONSISTENT,
+	DTRACK_FINDING_NOT_RECORDING,
+	DTRACK_FINDING_READ_ONLY,
+	DTRACK_FINDING_NO_BITMAP,
+	DTRACK_FINDING_NO_WRITES,
+};
+
+/**
+ * struct dtrack_finding - one thing that dtrack_dev_check() found.
+ * @kind: enum dtrack_finding_kind
+ * @fault: 1: changes may be missing in the bitmap, or a run would not end; 0: a
+ *	note, all may be as it should
+ * @bitmap: the bitmap it is about, or NULL
+ * @text: one line for people
+ */
+struct dtrack_finding {
+	int kind;
+	int fault;
+	const char *bitmap;
+	const char *text;
+};
+
+struct dtrack_findings;
+
+/**
+ * dtrack_dev_check() - look for reasons why a tracker may not see all writes.
+ * @h: the handle
+ * @name: the device, as for dtrack_dev_find(); need not be tracked any more
+ * @bitmap: the one that matters, or NULL for all
+ * @list: result; dtrack_findings_free() it, also an empty one
+ *
+ * The worst that can happen to changed-block tracking is that nobody notices
+ * that writes go elsewhere.  Looked at are the device's table and state, its
+ * bitmaps, and who uses the device below: mounts in the caller's mount
+ * namespace, swap, tables of other device-mapper devices that overlap, md, loop
+ * devices, and processes that have it open for writing (all of them only as
+ * root); of that device, its partitions and, when it is one, of its disk.  Not
+ * looked at is what lies beneath the device below.  Changes nothing.
+ *
+ * Return: the number of faults, notes not counted; -ENODEV when there is no
+ * block device called @name, -ENOENT when it has no such bitmap, or an errno.
+ */
+int dtrack_dev_check(struct dtrack *h, const char *name, const char *bitmap,
+		     struct dtrack_findings **list);
+
+/**
+ * dtrack_findings_at() - one of the findings.
+ * @list: of dtrack_dev_check()
+ * @i: 0 .. number of faults and notes - 1
+ *
+ * Return: the finding, the list's, or NULL when @i is beyond the last.
+ */
+const struct dtrack_finding *
+dtrack_findings_at(const struct dtrack_findings *list, unsigned int i);
+
+/**
+ * dtrack_findings_free() - free a list.
+ * @list: of dtrack_dev_check(), or NULL
+ */
+void dtrack_findings_free(struct dtrack_findings *list);
+
 /* ---- Bitmaps ----------------------------------------------------------- */
 
 struct dtrack_bitmaps;

@@ -262,17 +262,6 @@ static void walk_loop(struct walk *w, dev_t dev)
 	walk_loop_number(w, dev);
 }
 
-static bool disk_of(dev_t part, dev_t *disk)
-{
-	char path[DTL_PATH_LEN], line[32];
-
-	dtl_sysfs_path(path, part, "partition");
-	if (!dtl_sysfs_line(path, line, sizeof(line)))
-		return false;
-	dtl_sysfs_path(path, part, "../dev");
-	return dtl_sysfs_dev(path, disk);
-}
-
 static void walk_dev(struct walk *w, dev_t dev)
 {
 	dev_t disk;
@@ -286,7 +275,7 @@ static void walk_dev(struct walk *w, dev_t dev)
 	w->dev[w->nr_devs++] = dev;
 	walk_slaves(w, dev);
 	walk_loop(w, dev);
-	if (disk_of(dev, &disk))
+	if (dtl_sysfs_disk(dev, &disk))
 		walk_dev(w, disk);
 }
 
@@ -306,10 +295,10 @@ static bool is_part_of(const struct walk *source, const struct stat *st)
 		return has_file(source, st);
 	if (has_dev(source, st->st_rdev))
 		return true;
-	if (!disk_of(st->st_rdev, &disk) || !has_dev(source, disk))
+	if (!dtl_sysfs_disk(st->st_rdev, &disk) || !has_dev(source, disk))
 		return false;
 	for (i = 0; i < source->nr_devs; i++)
-		if (disk_of(source->dev[i], &other) && other == disk)
+		if (dtl_sysfs_disk(source->dev[i], &other) && other == disk)
 			return false;
 	return true;
 }

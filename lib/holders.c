@@ -55,7 +55,7 @@ static bool holder_of(dev_t dev, char *buf, size_t size)
 	return e;
 }
 
-static bool used_directly(dev_t dev, char *buf, size_t size)
+bool dtl_used_itself(dev_t dev, char *buf, size_t size)
 {
 	char point[4096];
 
@@ -67,7 +67,12 @@ static bool used_directly(dev_t dev, char *buf, size_t size)
 		snprintf(buf, size, "used as swap");
 		return true;
 	}
-	return holder_of(dev, buf, size);
+	return false;
+}
+
+static bool used_directly(dev_t dev, char *buf, size_t size)
+{
+	return dtl_used_itself(dev, buf, size) || holder_of(dev, buf, size);
 }
 
 /* Whoever uses a partition keeps the whole disk from being claimed. */

@@ -26,4 +26,12 @@ int dtl_check_unused(struct dtrack *h, const char *path, dev_t dev);
  */
 void dtl_user_of(dev_t dev, char *buf, size_t size);
 
+/**
+ * dtl_used_itself() - whether a device is mounted or swapped to.
+ * @dev: the device
+ * @buf: result: "mounted on /mnt", "used as swap"
+ * @size: of @buf
+ */
+bool dtl_used_itself(dev_t dev, char *buf, size_t size);
+
 #endif

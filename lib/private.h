@@ -19,6 +19,9 @@
 
 #define DTL_ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 
+/* The target's name in a table. */
+#define DTL_TARGET_TYPE	"dirtytrack"
+
 /*
  * A path (4096) and a bitmap's name (1024) fit into one message; what is
  * longer is cut.
@@ -122,6 +125,19 @@ int dtl_share(struct dtrack *h, struct dtrack **copy);
  * Return: 0 or a negative errno with words.
  */
 int dtl_module_load(struct dtrack *h);
+
+/**
+ * dtl_dev_number() - the device that a name means, tracked or not.
+ * @h: the handle; the control file is opened
+ * @name: as for dtrack_dev_find()
+ * @dev: result
+ *
+ * Messages about @dev call it @name from then on.
+ *
+ * Return: 0; -ENODEV when there is no such block device; or an errno, with
+ * words.
+ */
+int dtl_dev_number(struct dtrack *h, const char *name, struct dtrack_dev *dev);
 
 /**
  * dtl_label() - how to call a device in a message.

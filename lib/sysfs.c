@@ -43,6 +43,17 @@ bool dtl_sysfs_dev(const char *path, dev_t *dev)
 	return true;
 }
 
+bool dtl_sysfs_disk(dev_t part, dev_t *disk)
+{
+	char path[DTL_PATH_LEN], line[32];
+
+	dtl_sysfs_path(path, part, "partition");
+	if (!dtl_sysfs_line(path, line, sizeof(line)))
+		return false;
+	dtl_sysfs_path(path, part, "../dev");
+	return dtl_sysfs_dev(path, disk);
+}
+
 static bool is_node_of(const char *path, dev_t dev)
 {
 	struct stat st;

@@ -38,6 +38,15 @@ bool dtl_sysfs_line(const char *path, char *buf, size_t size);
 bool dtl_sysfs_dev(const char *path, dev_t *dev);
 
 /**
+ * dtl_sysfs_disk() - the disk of a partition.
+ * @part: the device
+ * @disk: result
+ *
+ * Return: false when @part is no partition.
+ */
+bool dtl_sysfs_disk(dev_t part, dev_t *disk);
+
+/**
  * dtl_sysfs_node() - the device node of a block device.
  * @h: the handle
  * @dev: the device

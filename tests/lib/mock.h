@@ -10,7 +10,8 @@
  *	KMOD ERRNO			looking for the module fails; without this
  *					line none is installed
  *	ABI N				version that the module speaks
- *	DEV MAJ:MIN SIZE [MAJ:MIN]	a tracked device and what is below
+ *	DEV MAJ:MIN SIZE [MAJ:MIN [START]]	a tracked device, what is below
+ *					and where it begins there, bytes
  *	BITMAP MAJ:MIN NAME KEY=VALUE...	granularity, generation, count,
  *					successor, full-leaves, last-run, flags,
  *					pid, comm, since, uuid (a byte, 16 times),
@@ -29,6 +30,12 @@
  *					action N did (default: none)
  *	FILE PATH [N]			/dev/mock/N, without N any, opens this
  *					file instead
+ *	DM MAJ:MIN NAME TYPE [STATE] [PARAMS...]
+ *					a device of device-mapper, its table of
+ *					8192 sectors; STATE is suspended,
+ *					readonly or -; TYPE - for no table.
+ *					Without any such line it refuses all
+ *	ROOT PATH			/sys and /proc are below PATH
  *
  * A freeze succeeds and gives the generation, but the bitmap stays as scripted.
  * Only within a transaction later actions see earlier ones; if it succeeds, what
