@@ -76,7 +76,7 @@ static int decide(struct dtl_copy *c, int policy, uint64_t spot, int err,
 static int read_failed(struct dtl_copy *c, struct dtl_piece *p, int err)
 {
 	return decide(c, c->options->on_source_error, p->at, err, "read",
-		      c->source_name);
+		      c->source->path);
 }
 
 static int write_failed(struct dtl_copy *c, struct dtl_piece *p, int err)
@@ -99,7 +99,6 @@ static int read_span(struct dtl_copy *c, struct dtl_piece *p, uint64_t start,
 
 	while (from < end) {
 		p->io.op = DTL_IO_READ;
-		p->io.fd = c->source;
 		p->io.buf = p->buf + (from - p->base);
 		p->io.len = to - from;
 		p->io.offset = from;

@@ -104,13 +104,11 @@ static void push_read(struct dtl_copy *c, struct dtl_piece *p, uint64_t from)
 {
 	uint64_t to = (p->end + c->block - 1) & ~(uint64_t)(c->block - 1);
 
-	p->io.op = DTL_IO_READ;
-	p->io.fd = c->source;
 	p->io.buf = p->buf + (from - p->base);
 	p->io.len = to - from;
 	p->io.offset = from;
 	p->io.async = c->async;
-	dtl_queue_push(c->queue, &p->io);
+	c->source->ops->read(c->source, c->queue, &p->io);
 }
 
 static bool is_zero(const char *buf, size_t len)
@@ -376,7 +374,7 @@ ssize_t dtl_copy_do(struct dtl_copy *c, struct dtl_io *io)
 	if (c->broken)
 		return -EIO;
 	if (io->op == DTL_IO_READ)
-		dtl_queue_push(c->queue, io);
+		c->source->ops->read(c->source, c->queue, io);
 	else
 		c->target->ops->write(c->target, c->queue, io);
 	while (!done && !ret)
@@ -510,9 +508,9 @@ static uint64_t unit(const struct dtl_copy *c)
 
 static int prepare(struct dtl_copy *c)
 {
-	c->block = dtl_direct_unit(c->source);
+	c->block = c->source->block;
 	choose(c);
-	c->async = c->jobs > 1 && dtl_in_memory(c->source);
+	c->async = c->jobs > 1 && c->source->in_memory;
 	c->ledger.granularity = c->granularity;
 	c->ledger.size = c->size;
 	/* One more for the flush. */

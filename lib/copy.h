@@ -9,6 +9,7 @@
 
 #include "ledger.h"
 #include "pace.h"
+#include "source.h"
 #include "target.h"
 
 /** enum dtl_piece_state - where a piece is. */
@@ -45,8 +46,7 @@ struct dtl_piece {
 /**
  * struct dtl_copy - one copy.  The caller fills in the first part.
  * @h: the handle
- * @source: file of the device, O_DIRECT
- * @source_name: for messages
+ * @source: open
  * @target: begun
  * @size: bytes of the content that is copied
  * @granularity: bytes; the unit of @flushed
@@ -96,8 +96,7 @@ struct dtl_piece {
  */
 struct dtl_copy {
 	struct dtrack *h;
-	int source;
-	const char *source_name;
+	struct dtl_source *source;
 	struct dtl_target *target;
 	uint64_t size;
 	uint64_t granularity;

@@ -37,20 +37,13 @@
 static int open_source(struct dtrack_run *run)
 {
 	struct dtrack *h = run->h;
-	char buf[32];
+	char path[512], buf[32];
 
-	if (!dtl_sysfs_node(h, dtl_dev_t(run->dev), run->source_path,
-			    sizeof(run->source_path)))
+	if (!dtl_sysfs_node(h, dtl_dev_t(run->dev), path, sizeof(path)))
 		return dtl_fail(h, -ENOENT, DTL_CLASS_GENERIC,
 				"The device '%s' has no node below /dev",
 				dtl_label(h, run->dev, buf, sizeof(buf)));
-	/* Buffered reads of a mounted device give stale data (I10). */
-	run->source = open(run->source_path, O_RDONLY | O_DIRECT | O_CLOEXEC);
-	if (run->source < 0)
-		return dtl_fail(h, -errno, dtl_os_class(-errno),
-				"Could not open '%s' for direct reads: %s",
-				run->source_path, strerror(errno));
-	return 0;
+	return dtl_source_open_device(h, path, &run->source);
 }
 
 static int copy_options(struct dtrack_run *run,
@@ -108,7 +101,7 @@ int dtl_run_new(struct dtrack *h, struct dtrack_dev dev,
 		return dtl_nomem(h);
 	run->h = h;
 	run->dev = dev;
-	run->source = -1;
+	dtl_source_init(&run->source);
 	run->target.fd = -1;
 	run->target.direct = -1;
 	if (outlook) {
@@ -137,7 +130,7 @@ void dtrack_run_free(struct dtrack_run *run)
 		return;
 	dtrack_extents_close(run->extents);
 	dtl_target_close(&run->target);
-	dtl_close(run->source);
+	dtl_source_close(&run->source);
 	free(run->target_name);
 	free(run->bitmap);
 	free(run);
@@ -332,8 +325,7 @@ static int copy(struct dtrack_run *run)
 {
 	struct dtl_copy c = {
 		.h = run->h,
-		.source = run->source,
-		.source_name = run->source_path,
+		.source = &run->source,
 		.target = &run->target,
 		.size = run->size,
 		.granularity = run->granularity,

@@ -9,6 +9,7 @@
 
 #include "action.h"
 #include "manifest.h"
+#include "source.h"
 #include "target.h"
 
 /**
@@ -25,8 +26,7 @@
  * @info: the bitmap before the freeze, valid with a bitmap
  * @size: bytes of the device
  * @granularity: the copy unit
- * @source: its file, O_DIRECT
- * @source_path: its node
+ * @source: it, to be read
  * @target: where it goes
  * @fits: the target fits the bitmap's generation
  * @before: the manifest that says so
@@ -52,8 +52,7 @@ struct dtrack_run {
 	struct dtrack_bitmap_info info;
 	uint64_t size;
 	uint64_t granularity;
-	int source;
-	char source_path[512];
+	struct dtl_source source;
 	struct dtl_target target;
 	bool fits;
 	struct dtl_manifest before;

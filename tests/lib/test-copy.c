@@ -372,11 +372,13 @@ static char words[8192];
 
 static int copy(void)
 {
-	int fd = memfd_create("source", MFD_CLOEXEC), ret;
+	struct dtl_source src = {
+		.ops = &dtl_source_raw, .fd = -1, .block = BLOCK,
+		.in_memory = true, .path = "source",
+	};
 	struct dtrack *h;
 	struct dtl_copy c = {
-		.source = fd,
-		.source_name = "source",
+		.source = &src,
 		.target = &target,
 		.size = w.size,
 		.granularity = w.granularity,
@@ -388,6 +390,7 @@ static int copy(void)
 		.next = sim_next,
 		.flushed = sim_flushed,
 	};
+	int ret;
 
 	dtrack_new(&h);
 	c.h = h;
@@ -399,7 +402,6 @@ static int copy(void)
 	      c.copied, c.total);
 	CHECK(!ret || words[0], "no words");
 	dtrack_free(h);
-	close(fd);
 	return ret;
 }
 

@@ -80,10 +80,11 @@ int main(int argc, char **argv)
 {
 	struct dtrack_run_options o = DTRACK_RUN_OPTIONS_INIT;
 	struct dtrack_dev nowhere = { 0 };
-	struct dtl_target target;
+	struct dtl_source source;
+	struct dtl_target target = { .fd = -1, .direct = -1 };
 	atomic_int cancel = 0, resume = 0;
 	struct dtl_copy c = {
-		.source_name = argv[1], .target = &target, .options = &o,
+		.source = &source, .target = &target, .options = &o,
 		.cancel = &cancel, .resume = &resume, .next = next,
 		.flushed = flushed,
 	};
@@ -91,28 +92,29 @@ int main(int argc, char **argv)
 
 	if (argc < 5)
 		return 2;
-	c.source = open(argv[1], O_RDONLY | O_DIRECT | O_CLOEXEC);
 	list = fopen(argv[3], "re");
-	if (c.source < 0 || !list) {
+	if (!list) {
 		perror("engine");
 		return 1;
 	}
-	c.size = (uint64_t)lseek(c.source, 0, SEEK_END);
-	c.total = c.size;
 	c.granularity = strtoull(argv[4], NULL, 0);
 	for (i = 5; i < argc; i++)
 		take(&c, &o, argv[i]);
 	dtrack_new(&c.h);
-	ret = dtl_target_open(c.h, argv[2], nowhere, &target);
+	ret = dtl_source_open_device(c.h, argv[1], &source);
+	c.size = source.size;
+	c.total = source.size;
+	if (!ret)
+		ret = dtl_target_open(c.h, argv[2], nowhere, &target);
 	if (!ret)
 		ret = copy(&c);
 	if (ret)
 		fprintf(stderr, "engine: %s\n", dtrack_errmsg(c.h));
 	else
 		printf("%" PRIu64 " %u\n", c.copied, reports);
+	dtl_source_close(&source);
 	dtl_target_close(&target);
 	dtrack_free(c.h);
 	fclose(list);
-	close(c.source);
 	return ret != 0;
 }
