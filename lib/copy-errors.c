@@ -54,16 +54,12 @@ static int wait_stopped(struct dtl_copy *c, int err)
 }
 
 /*
- * Return: 0 to try again, or what ends the copy, with words.
+ * @err has words.  Return: 0 to try again, or what ends the copy, with words.
  */
-static int decide(struct dtl_copy *c, int policy, uint64_t spot, int err,
-		  const char *verb, const char *name)
+static int decide(struct dtl_copy *c, int policy, uint64_t spot, int err)
 {
 	c->tries = c->spot == spot ? c->tries + 1 : 1;
 	c->spot = spot;
-	dtl_fail(c->h, err, dtl_os_class(err),
-		 "Could not %s '%s' at byte %" PRIu64 ": %s", verb, name, spot,
-		 strerror(-err));
 	if (c->broken)
 		return err;
 	if (policy == DTRACK_ON_ERROR_STOP)
@@ -73,18 +69,31 @@ static int decide(struct dtl_copy *c, int policy, uint64_t spot, int err,
 	return err;
 }
 
+static int say(struct dtl_copy *c, uint64_t spot, int err, const char *verb,
+	       const char *name)
+{
+	return dtl_fail(c->h, err, dtl_os_class(err),
+			"Could not %s '%s' at byte %" PRIu64 ": %s", verb,
+			name, spot, strerror(-err));
+}
+
 static int read_failed(struct dtl_copy *c, struct dtl_piece *p, int err)
 {
-	return decide(c, c->options->on_source_error, p->at, err, "read",
-		      c->source->path);
+	say(c, p->at, err, "read", c->source->path);
+	return decide(c, c->options->on_source_error, p->at, err);
+}
+
+static int look_failed(struct dtl_copy *c, struct dtl_piece *p, int err)
+{
+	return decide(c, c->options->on_target_error, p->at, err);
 }
 
 static int write_failed(struct dtl_copy *c, struct dtl_piece *p, int err)
 {
 	if (c->target->ops->retry(c->target, &p->io))
 		return 0;
-	return decide(c, c->options->on_target_error, p->at, err, "write to",
-		      c->target->path);
+	say(c, p->at, err, "write to", c->target->path);
+	return decide(c, c->options->on_target_error, p->at, err);
 }
 
 /* ---- One request after the other ---------------------------------------- */
@@ -167,6 +176,9 @@ static int copy_span(struct dtl_copy *c, struct dtl_piece *p, int failed)
 	uint64_t good = failed ? find_bad(c, p) : p->end;
 	int ret, err;
 
+	ret = dtl_copy_show(c, p, good);
+	if (ret)
+		return look_failed(c, p, ret);
 	err = write_span(c, p, good);
 	ret = dtl_copy_enter(c, p);
 	if (ret)
@@ -183,7 +195,7 @@ int dtl_copy_repair(struct dtl_copy *c, struct dtl_piece *p)
 	if (!ret && p->in_write)
 		ret = write_failed(c, p, p->err);
 	else if (!ret)
-		ret = copy_span(c, p, p->err);
+		ret = copy_span(c, p, p->in_look ? 0 : p->err);
 	while (!ret && p->at < p->end) {
 		if (dtl_copy_is_cancelled(c))
 			return cancelled(c);

@@ -88,6 +88,7 @@ static void fail_piece(struct dtl_copy *c, struct dtl_piece *p, int err)
 	p->state = DTL_PIECE_FAILED;
 	p->err = err;
 	p->in_write = p->io.op == DTL_IO_WRITE;
+	p->in_look = false;
 	c->failed = true;
 	c->running--;
 }
@@ -155,12 +156,32 @@ static void write_on(struct dtl_copy *c, struct dtl_piece *p)
 	c->target->ops->write(c->target, c->queue, &p->io);
 }
 
+int dtl_copy_show(struct dtl_copy *c, const struct dtl_piece *p, uint64_t end)
+{
+	if (!c->seen || p->at == end)
+		return 0;
+	return c->seen(c->opaque, p->at, p->buf + (p->at - p->base),
+		       end - p->at);
+}
+
+static void begin_write(struct dtl_copy *c, struct dtl_piece *p)
+{
+	int ret = dtl_copy_show(c, p, p->end);
+
+	if (!ret) {
+		write_on(c, p);
+		return;
+	}
+	fail_piece(c, p, ret);
+	p->in_look = true;
+}
+
 static void end_read(struct dtl_copy *c, struct dtl_piece *p)
 {
 	uint64_t from = p->io.offset + (uint64_t)p->io.result;
 
 	if (from >= p->end)
-		write_on(c, p);
+		begin_write(c, p);
 	else if (p->io.result % c->block)
 		fail_piece(c, p, -EIO);
 	else

@@ -30,6 +30,7 @@ enum dtl_piece_state {
  * @buf: a buffer while it runs, or has failed
  * @err: why it failed, negative
  * @in_write: in a write
+ * @in_look: @seen refused it
  */
 struct dtl_piece {
 	struct dtl_io io;
@@ -41,6 +42,7 @@ struct dtl_piece {
 	char *buf;
 	int err;
 	bool in_write;
+	bool in_look;
 };
 
 /**
@@ -57,9 +59,11 @@ struct dtl_piece {
  * @open_queue: NULL for the best there is
  * @next: gives the next extent of the set, ascending: 1, 0 at the end, or
  *	-errno
+ * @seen: shown what is about to be written, or NULL; what is written anew is
+ *	shown anew; -errno, with words, is an error of the target
  * @flushed: told of whole granules that are safely on the target; -errno ends
  *	the copy
- * @opaque: handed to both
+ * @opaque: handed to all
  *
  * @copied: bytes that @flushed was told of
  * @written: bytes written, flushed or not, up to the first that is not
@@ -106,6 +110,8 @@ struct dtl_copy {
 	atomic_int *resume;
 	struct dtl_queue *(*open_queue)(unsigned int depth);
 	int (*next)(void *opaque, struct dtrack_range *range);
+	int (*seen)(void *opaque, uint64_t start, const char *data,
+		    size_t len);
 	int (*flushed)(void *opaque, const struct dtrack_range *ranges,
 		       unsigned int nr);
 	void *opaque;
@@ -182,6 +188,16 @@ ssize_t dtl_copy_do(struct dtl_copy *c, struct dtl_io *io);
  * Return: bytes from @at on; 0 at its end.
  */
 uint64_t dtl_copy_to_write(const struct dtl_copy *c, struct dtl_piece *p);
+
+/**
+ * dtl_copy_show() - show what is about to be written of a piece.
+ * @c: the copy
+ * @p: the piece, from @at on
+ * @end: up to here
+ *
+ * Return: 0, or -errno with words.
+ */
+int dtl_copy_show(struct dtl_copy *c, const struct dtl_piece *p, uint64_t end);
 
 /** dtl_copy_enter() - put what is written of the oldest piece into the books. */
 int dtl_copy_enter(struct dtl_copy *c, struct dtl_piece *p);

@@ -18,9 +18,11 @@
 #include <unistd.h>
 
 #include "manifest.h"
+#include "sums.h"
 
 #define FORMAT		"dtrack-manifest"
 #define VERSION		1
+#define ALGORITHM	"XXH3-64"
 /* Ours have two levels; deeper ones are none of ours. */
 #define MAX_DEPTH	16
 /* Room for checksums of later versions; what is longer is none of ours. */
@@ -59,14 +61,14 @@ static bool get_u64(struct json_object *o, const char *key, uint64_t *value)
 	return json_object_get_int64(v) >= 0 && *value != UINT64_MAX;
 }
 
-static bool get_run(struct json_object *o, uint64_t *run)
+static bool get_id(struct json_object *o, const char *key, uint64_t *id)
 {
 	char text[17];
 
-	if (!get_text(o, "run", text, sizeof(text)) ||
+	if (!get_text(o, key, text, sizeof(text)) ||
 	    strlen(text) != 16 || strspn(text, "0123456789abcdef") != 16)
 		return false;
-	*run = strtoull(text, NULL, 16);
+	*id = strtoull(text, NULL, 16);
 	return true;
 }
 
@@ -94,8 +96,28 @@ static bool get_bitmap(struct json_object *root, struct dtl_manifest *m)
 	       get_text(b, "uuid", m->uuid, sizeof(m->uuid)) &&
 	       strlen(m->uuid) == DTRACK_UUID_TEXT - 1 &&
 	       get_u64(b, "granularity", &m->granularity) && get_from(b, m) &&
-	       get_u64(b, "to", &m->to) && get_run(b, &m->run) &&
+	       get_u64(b, "to", &m->to) && get_id(b, "run", &m->run) &&
 	       get_text(root, "mode", m->mode, sizeof(m->mode));
+}
+
+static bool get_sums(struct json_object *root, struct dtl_manifest *m)
+{
+	char algorithm[32];
+	struct json_object *s;
+
+	/* Older runs have none. */
+	if (!json_object_object_get_ex(root, "checksums", &s) || !s)
+		return true;
+	if (!json_object_is_type(s, json_type_object) ||
+	    !get_text(s, "algorithm", algorithm, sizeof(algorithm)))
+		return false;
+	m->has_sums = !strcmp(algorithm, ALGORITHM);
+	return !m->has_sums ||
+	       (get_u64(s, "unit", &m->sums_unit) &&
+		m->sums_unit >= DTL_SUMS_MIN_UNIT &&
+		m->sums_unit <= DTL_SUMS_MAX_UNIT &&
+		!(m->sums_unit & (m->sums_unit - 1)) &&
+		get_id(s, "id", &m->sums_id));
 }
 
 static const char *interpret(struct json_object *root, struct dtl_manifest *m)
@@ -118,7 +140,7 @@ static const char *interpret(struct json_object *root, struct dtl_manifest *m)
 		return "its state is unknown";
 	if (!get_u64(root, "size", &m->size) ||
 	    !get_text(root, "sync", m->sync, sizeof(m->sync)) ||
-	    !get_bitmap(root, m))
+	    !get_bitmap(root, m) || !get_sums(root, m))
 		return broken;
 	return NULL;
 }
@@ -223,15 +245,35 @@ bool dtl_manifest_fits(const struct dtl_manifest *m,
 
 /* ---- Writing ------------------------------------------------------------ */
 
+static struct json_object *id_json(uint64_t id)
+{
+	char text[17];
+
+	snprintf(text, sizeof(text), "%016" PRIx64, id);
+	return json_object_new_string(text);
+}
+
+static struct json_object *sums_json(const struct dtl_manifest *m)
+{
+	struct json_object *s;
+
+	if (!m->has_sums)
+		return NULL;
+	s = json_object_new_object();
+	json_object_object_add(s, "algorithm",
+			       json_object_new_string(ALGORITHM));
+	json_object_object_add(s, "unit", json_object_new_uint64(m->sums_unit));
+	json_object_object_add(s, "id", id_json(m->sums_id));
+	return s;
+}
+
 static struct json_object *bitmap_json(const struct dtl_manifest *m)
 {
 	struct json_object *b;
-	char run[17];
 
 	if (!m->has_bitmap)
 		return NULL;
 	b = json_object_new_object();
-	snprintf(run, sizeof(run), "%016" PRIx64, m->run);
 	json_object_object_add(b, "name", json_object_new_string(m->name));
 	json_object_object_add(b, "uuid", json_object_new_string(m->uuid));
 	json_object_object_add(b, "granularity",
@@ -239,7 +281,7 @@ static struct json_object *bitmap_json(const struct dtl_manifest *m)
 	json_object_object_add(b, "from", m->has_from ?
 			       json_object_new_uint64(m->from) : NULL);
 	json_object_object_add(b, "to", json_object_new_uint64(m->to));
-	json_object_object_add(b, "run", json_object_new_string(run));
+	json_object_object_add(b, "run", id_json(m->run));
 	return b;
 }
 
@@ -256,6 +298,7 @@ static struct json_object *to_json(const struct dtl_manifest *m)
 	json_object_object_add(o, "mode", m->has_bitmap ?
 			       json_object_new_string(m->mode) : NULL);
 	json_object_object_add(o, "bitmap", bitmap_json(m));
+	json_object_object_add(o, "checksums", sums_json(m));
 	return o;
 }
 

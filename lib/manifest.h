@@ -16,6 +16,10 @@
  *			run, or null: a full copy, or forced
  *	  "to"		generation that it fits after the run
  *	  "run"		id of the run's freeze, 16 hex digits
+ *	"checksums"	not there, null, or an object: see sums.h
+ *	  "algorithm"	"XXH3-64"; with another one there are none for us
+ *	  "unit"	bytes that a sum is of
+ *	  "id"		of the file, 16 hex digits
  *
  * A target 'fits' generation g of a bitmap when it equals the device but in the
  * granules that are dirty in the bitmap at generation g.
@@ -30,11 +34,14 @@
  * @complete: state
  * @has_bitmap: the members from @has_from on are valid
  * @has_from: @from is valid
+ * @has_sums: there is a file of checksums
  * @size: bytes of the device
  * @granularity: bytes
  * @from: generation before
  * @to: generation after
  * @run: id of the freeze
+ * @sums_unit: bytes, a power of two that sums.h allows
+ * @sums_id: id of the file
  * @uuid: of the bitmap, as text
  * @name: of the bitmap
  * @sync: sync mode
@@ -44,11 +51,14 @@ struct dtl_manifest {
 	bool complete;
 	bool has_bitmap;
 	bool has_from;
+	bool has_sums;
 	uint64_t size;
 	uint64_t granularity;
 	uint64_t from;
 	uint64_t to;
 	uint64_t run;
+	uint64_t sums_unit;
+	uint64_t sums_id;
 	char uuid[DTRACK_UUID_TEXT];
 	char name[DTRACK_NAME_LEN];
 	char sync[16];

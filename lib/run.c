@@ -102,6 +102,7 @@ int dtl_run_new(struct dtrack *h, struct dtrack_dev dev,
 	run->h = h;
 	run->dev = dev;
 	dtl_source_init(&run->source);
+	dtl_sums_init(&run->sums);
 	run->target.fd = -1;
 	run->target.direct = -1;
 	if (outlook) {
@@ -129,6 +130,7 @@ void dtrack_run_free(struct dtrack_run *run)
 	if (!run)
 		return;
 	dtrack_extents_close(run->extents);
+	dtl_sums_close(&run->sums);
 	dtl_target_close(&run->target);
 	dtl_source_close(&run->source);
 	free(run->target_name);
@@ -152,10 +154,46 @@ static int store_manifest(struct dtrack_run *run)
 	return dtl_manifest_store(run->h, run->target.manifest, &run->manifest);
 }
 
+static int draw_id(struct dtrack_run *run, uint64_t *id)
+{
+	do
+		if (getrandom(id, sizeof(*id), 0) != sizeof(*id))
+			return dtl_fail(run->h, -errno, NULL,
+					"Could not draw a random number: %s",
+					strerror(errno));
+	while (!*id);
+	return 0;
+}
+
+/*
+ * The checksums of a target that fits are right but in what this run copies.
+ * Of any other nothing is known.
+ */
+static int choose_sums(struct dtrack_run *run)
+{
+	struct dtl_manifest *m = &run->manifest;
+	struct dtl_error first;
+
+	m->has_sums = true;
+	m->sums_unit = run->before.sums_unit;
+	m->sums_id = run->before.sums_id;
+	dtl_error_save(run->h, &first);
+	if (run->fits && run->before.has_sums &&
+	    !dtl_sums_open(run->h, run->target.manifest, m, true, &run->sums))
+		return 0;
+	dtl_error_restore(run->h, &first);
+	m->sums_unit = run->granularity < DTL_SUMS_MAX_UNIT ?
+		       run->granularity : DTL_SUMS_MAX_UNIT;
+	return draw_id(run, &m->sums_id);
+}
+
 static int begin_manifest(struct dtrack_run *run)
 {
 	struct dtl_manifest *m = &run->manifest;
+	int ret;
 
+	if (!run->target.manifest[0])
+		return 0;
 	m->size = run->size;
 	snprintf(m->sync, sizeof(m->sync), "%s",
 		 dtl_sync_name(run->options.sync));
@@ -171,27 +209,15 @@ static int begin_manifest(struct dtrack_run *run)
 		snprintf(m->mode, sizeof(m->mode), "%s",
 			 dtl_mode_name(run->mode));
 	}
-	return store_manifest(run);
+	ret = choose_sums(run);
+	return ret ? ret : store_manifest(run);
 }
 
 /* ---- Freezing ----------------------------------------------------------- */
 
-static int draw_id(struct dtrack_run *run)
-{
-	uint64_t *id = &run->freeze.run;
-
-	do
-		if (getrandom(id, sizeof(*id), 0) != sizeof(*id))
-			return dtl_fail(run->h, -errno, NULL,
-					"Could not draw a random number: %s",
-					strerror(errno));
-	while (!*id);
-	return 0;
-}
-
 int dtl_run_prepare(struct dtrack_run *run)
 {
-	int ret = draw_id(run);
+	int ret = draw_id(run, &run->freeze.run);
 
 	return !ret && run->fits ? begin_manifest(run) : ret;
 }
@@ -310,13 +336,29 @@ static int next_extent(void *opaque, struct dtrack_range *range)
 	return 1;
 }
 
+static int seen(void *opaque, uint64_t start, const char *data, size_t len)
+{
+	struct dtrack_run *run = opaque;
+
+	return dtl_sums_put(run->h, &run->sums, start, data, len);
+}
+
+/*
+ * What is reported in mode 'always' will not be copied again if this run fails:
+ * its checksums have to stay, too.
+ */
 static int report(void *opaque, const struct dtrack_range *ranges,
 		  unsigned int nr)
 {
 	struct dtrack_run *run = opaque;
+	int ret = 0;
 
 	if (!run->frozen)
 		return 0;
+	if (run->mode == DTRACK_MODE_ALWAYS)
+		ret = dtl_sums_sync(run->h, &run->sums);
+	if (ret)
+		return ret;
 	return dtrack_bitmap_report(run->h, run->dev, run->bitmap,
 				    run->freeze.run, ranges, nr);
 }
@@ -334,6 +376,7 @@ static int copy(struct dtrack_run *run)
 		.cancel = &run->cancel,
 		.resume = &run->resume,
 		.next = next_extent,
+		.seen = run->sums.fd >= 0 ? seen : NULL,
 		.flushed = report,
 		.opaque = run,
 	};
@@ -345,14 +388,25 @@ static int copy(struct dtrack_run *run)
 
 static int finish_target(struct dtrack_run *run)
 {
-	int ret = run->target.ops->finish(&run->target);
+	int ret = dtl_sums_sync(run->h, &run->sums);
 
+	if (ret)
+		return ret;
+	ret = run->target.ops->finish(&run->target);
 	if (ret)
 		return dtl_fail(run->h, ret, dtl_os_class(ret),
 				"Could not flush '%s': %s", run->target.path,
 				strerror(-ret));
 	/* The last moment at which a cancel is not too late. */
 	return check_cancel(run);
+}
+
+static int begin_sums(struct dtrack_run *run)
+{
+	if (!run->target.manifest[0] || run->sums.fd >= 0)
+		return 0;
+	return dtl_sums_create(run->h, run->target.manifest, &run->manifest,
+			       &run->sums);
 }
 
 /* A manifest that speaks of the target, and the target; or neither is touched. */
@@ -362,6 +416,8 @@ static int begin_target(struct dtrack_run *run)
 
 	if (!ret && !run->fits)
 		ret = begin_manifest(run);
+	if (!ret)
+		ret = begin_sums(run);
 	if (!ret)
 		ret = run->target.ops->begin(run->h, &run->target, run->size);
 	dtl_close(place);

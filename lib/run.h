@@ -10,6 +10,7 @@
 #include "action.h"
 #include "manifest.h"
 #include "source.h"
+#include "sums.h"
 #include "target.h"
 
 /**
@@ -31,6 +32,7 @@
  * @fits: the target fits the bitmap's generation
  * @before: the manifest that says so
  * @manifest: to be written
+ * @sums: checksums; open while it copies onto a target that has a manifest
  * @frozen: we hold a freeze
  * @freeze: it; its id is drawn before
  * @extents: the walk over the frozen bitmap
@@ -57,6 +59,7 @@ struct dtrack_run {
 	bool fits;
 	struct dtl_manifest before;
 	struct dtl_manifest manifest;
+	struct dtl_sums sums;
 	bool frozen;
 	struct dtrack_freeze freeze;
 	struct dtrack_extents *extents;

@@ -17,7 +17,9 @@ static const char good[] =
 	"  \"sync\": \"bitmap\", \"mode\": \"always\", \"later\": [1, {}],\n"
 	"  \"bitmap\": { \"name\": \"b\", \"uuid\": \"" UUID "\",\n"
 	"    \"granularity\": 65536, \"from\": 3, \"to\": 4,\n"
-	"    \"run\": \"00000000deadbeef\" } }\n";
+	"    \"run\": \"00000000deadbeef\" },\n"
+	"  \"checksums\": { \"algorithm\": \"XXH3-64\", \"unit\": 4096,\n"
+	"    \"id\": \"0123456789abcdef\" } }\n";
 
 static const char *parse(const char *text, struct dtl_manifest *m)
 {
@@ -39,21 +41,30 @@ static void test_good(void)
 	CHECK_STR(UUID, m.uuid);
 	CHECK_STR("bitmap", m.sync);
 	CHECK_STR("always", m.mode);
+	CHECK(m.has_sums, "no checksums");
+	CHECK_INT(4096, m.sums_unit);
+	CHECK_INT(0x123456789abcdef, m.sums_id);
 }
 
 /* @good with its first @old replaced. */
-static void refuses(const char *old, const char *new)
+static bool accepts(const char *old, const char *new, struct dtl_manifest *m)
 {
 	const char *at = strstr(good, old);
-	struct dtl_manifest m;
 	char text[4096];
 
 	CHECK(at, "no '%s' in the manifest", old);
 	if (!at)
-		return;
+		return false;
 	snprintf(text, sizeof(text), "%.*s%s%s", (int)(at - good), good, new,
 		 at + strlen(old));
-	CHECK(parse(text, &m), "accepted with %s for %s", new, old);
+	return !parse(text, m);
+}
+
+static void refuses(const char *old, const char *new)
+{
+	struct dtl_manifest m;
+
+	CHECK(!accepts(old, new, &m), "accepted with %s for %s", new, old);
 }
 
 static void test_fields(void)
@@ -86,6 +97,25 @@ static void test_fields(void)
 	refuses("\"b\"", "\"b\\u0000c\"");
 	refuses("\"name\": \"b\"", "\"name\": 7");
 	refuses("{ \"name\"", "[ \"name\"");
+}
+
+/* Older runs have no checksums; of a later kind there are none for us. */
+static void test_checksums(void)
+{
+	struct dtl_manifest m;
+
+	CHECK(accepts("\"checksums\":", "\"x\":", &m) && !m.has_sums, "without");
+	CHECK(accepts("XXH3-64", "BLAKE3", &m) && !m.has_sums, "other ones");
+	refuses("\"algorithm\":", "\"x\":");
+	refuses("\"unit\":", "\"x\":");
+	refuses("\"id\":", "\"x\":");
+	refuses("4096", "0");
+	refuses("4096", "256");
+	refuses("4096", "4095");
+	refuses("4096", "131072");
+	refuses("4096", "\"4096\"");
+	refuses("0123456789abcdef", "0123456789abcde");
+	refuses("{ \"algorithm\"", "[ \"algorithm\"");
 }
 
 static void test_every_cut(void)
@@ -145,7 +175,8 @@ static void test_round_trip(void)
 		.complete = true, .has_bitmap = true, .size = 1ULL << 62,
 		.granularity = 512, .to = UINT64_MAX - 1, .run = UINT64_MAX,
 		.uuid = UUID, .name = "\xc3\xa4'<>&", .sync = "full",
-		.mode = "always",
+		.mode = "always", .has_sums = true, .sums_unit = 512,
+		.sums_id = UINT64_MAX,
 	}, out;
 	char temp[80];
 	struct dtrack *h;
@@ -262,6 +293,7 @@ int main(void)
 	static const struct check checks[] = {
 		{ "manifest-good", test_good },
 		{ "manifest-fields", test_fields },
+		{ "manifest-checksums", test_checksums },
 		{ "manifest-every-cut", test_every_cut },
 		{ "manifest-every-flip", test_every_flip },
 		{ "manifest-garbage", test_garbage },

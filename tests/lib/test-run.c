@@ -24,7 +24,7 @@
 static const struct dtrack_dev dev = { 4001, 7 };
 
 static char dir[] = "/tmp/dtrack-test-XXXXXX";
-static char source[64], target[64], manifest[80];
+static char source[64], target[64], manifest[80], sums[96];
 
 /* ---- Files -------------------------------------------------------------- */
 
@@ -62,6 +62,7 @@ static void fresh(void)
 	write_file(source, data, SIZE);
 	unlink(target);
 	unlink(manifest);
+	unlink(sums);
 }
 
 /* Granules of the target that equal the source's, as "0-3 7". */
@@ -914,12 +915,14 @@ int main(void)
 	snprintf(source, sizeof(source), "%s/source", dir);
 	snprintf(target, sizeof(target), "%s/target", dir);
 	snprintf(manifest, sizeof(manifest), "%s.dtrack", target);
+	snprintf(sums, sizeof(sums), "%s.sums", manifest);
 	snprintf(script_head, sizeof(script_head), "FILE %s\nDEV 4001:7 %u\n",
 		 source, SIZE);
 	ret = run_checks(checks);
 	unlink(source);
 	unlink(target);
 	unlink(manifest);
+	unlink(sums);
 	rmdir(dir);
 	return ret;
 }

@@ -867,6 +867,7 @@ int main(void)
 		{ "transaction-manifests-restored", test_manifests_restored },
 		{ 0 },
 	};
+	char sums[96];
 	int ret, i;
 
 	if (!mkdtemp(dir))
@@ -886,6 +887,8 @@ int main(void)
 		unlink(source[i]);
 		unlink(target[i]);
 		unlink(manifest[i]);
+		snprintf(sums, sizeof(sums), "%s.sums", manifest[i]);
+		unlink(sums);
 	}
 	rmdir(dir);
 	return ret;
