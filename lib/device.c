@@ -77,6 +77,22 @@ static int query_error(struct dtrack *h, struct dtrack_dev dev, int err)
 	return dtl_fail(h, err, NULL, "%s", strerror(-err));
 }
 
+int dtl_dev_node(struct dtrack *h, const char *name, struct dtrack_dev *dev,
+		 char *path, size_t size)
+{
+	int ret;
+
+	if (strchr(name, '/')) {
+		snprintf(path, size, "%s", name);
+		return number_of_path(h, name, dev);
+	}
+	ret = number_of_name(h, name, dev);
+	if (!ret && !dtl_sysfs_node(h, dtl_dev_t(*dev), path, size))
+		ret = dtl_fail(h, -ENOENT, DTL_CLASS_GENERIC,
+			       "The device '%s' has no node below /dev", name);
+	return ret;
+}
+
 int dtl_dev_number(struct dtrack *h, const char *name, struct dtrack_dev *dev)
 {
 	int ret;

@@ -828,6 +828,115 @@ void dtrack_run_resume(struct dtrack_run *run);
  */
 void dtrack_run_free(struct dtrack_run *run);
 
+/* ---- Verifying and restoring ------------------------------------------- */
+
+/**
+ * struct dtrack_verify_options - what to verify.
+ * @size: sizeof(struct dtrack_verify_options)
+ * @flags: 0
+ * @target: what a run has written, as in struct dtrack_run_options
+ * @device: a block device to compare it with, tracked or not: a path if it
+ *	contains '/', else a dm name; or NULL: the target is compared with its
+ *	manifest and checksums
+ * @jobs: reads in flight, at most 128, or 0 for the library's choice
+ * @speed: bytes of the content a second, 0 for no limit
+ * @notify: told of DTRACK_RUN_PROGRESS, as in struct dtrack_run_options, or NULL
+ * @found: told of what is not as it should be, or NULL.  @range: bytes that
+ *	differ, ascending, or NULL when it is not about bytes; @why: words, or
+ *	NULL: they are the wrong ones.  Both are borrowed
+ * @opaque: handed to both
+ */
+struct dtrack_verify_options {
+	size_t size;
+	unsigned int flags;
+	const char *target;
+	const char *device;
+	unsigned int jobs;
+	uint64_t speed;
+	void (*notify)(void *opaque, enum dtrack_run_event event,
+		       uint64_t done, uint64_t total, const char *message);
+	void (*found)(void *opaque, const struct dtrack_range *range,
+		      const char *why);
+	void *opaque;
+};
+
+#define DTRACK_VERIFY_OPTIONS_INIT				\
+	{ .size = sizeof(struct dtrack_verify_options) }
+
+/**
+ * struct dtrack_verify_result - what came of it.
+ * @state: enum dtrack_run_state; completed also when something was found
+ * @found: whether something was
+ * @live: the device is in use: what differs may have been written meanwhile
+ * @bytes_total: bytes that should be there: of the device, else by the manifest
+ * @bytes_checked: bytes of them that were compared with the device, or have a
+ *	checksum that is known
+ * @bytes_different: bytes in what was found
+ */
+struct dtrack_verify_result {
+	int state;
+	int found;
+	int live;
+	uint64_t bytes_total;
+	uint64_t bytes_checked;
+	uint64_t bytes_different;
+};
+
+struct dtrack_verify;
+
+/**
+ * dtrack_verify_new() - open what is to be verified.
+ * @h: the handle; must outlive @v, and do nothing else while it is executed
+ * @options: what and how; strings are copied
+ * @v: result; dtrack_verify_free() it
+ *
+ * Needs no kernel module, but the manifest without a device: a target that has
+ * none (a block device, or another's file) cannot be verified so.  One that is
+ * missing or has another size than its manifest says is a finding, no error.
+ *
+ * Return: 0; -ESTALE for a target that is 'incomplete', without a device;
+ * -ENOENT without target and manifest, or without a manifest; -EBADMSG when
+ * the manifest or the checksums that it names are damaged; -EBUSY when a run is
+ * writing the target; -ENODEV; -EINVAL; or an errno of opening something.
+ */
+int dtrack_verify_new(struct dtrack *h,
+		      const struct dtrack_verify_options *options,
+		      struct dtrack_verify **v);
+
+/**
+ * dtrack_verify_execute() - read and compare.
+ * @v: of dtrack_verify_new(); may be executed once
+ *
+ * What differs is told in units of the target's granule, at most 64 KiB.
+ *
+ * Return: 0 when all is as it should be; 1 when something was found; -ECANCELED;
+ * or the errno of what failed.
+ */
+int dtrack_verify_execute(struct dtrack_verify *v);
+
+/**
+ * dtrack_verify_result() - what came of it.
+ * @v: the verification
+ * @result: result
+ * @size: sizeof(*@result) as the caller knows it, as in dtrack_dev_info()
+ */
+void dtrack_verify_result(const struct dtrack_verify *v,
+			  struct dtrack_verify_result *result, size_t size);
+
+/**
+ * dtrack_verify_cancel() - ask a verification to end in order, soon.
+ * @v: the verification
+ *
+ * Context: also from a signal handler or another thread.
+ */
+void dtrack_verify_cancel(struct dtrack_verify *v);
+
+/**
+ * dtrack_verify_free() - close its files.
+ * @v: the verification, or NULL
+ */
+void dtrack_verify_free(struct dtrack_verify *v);
+
 /* ---- Transactions -------------------------------------------------------- */
 
 /**

@@ -149,6 +149,19 @@ int dtl_dev_number(struct dtrack *h, const char *name, struct dtrack_dev *dev);
 const char *dtl_label(const struct dtrack *h, struct dtrack_dev dev, char *buf,
 		      size_t size);
 
+/**
+ * dtl_dev_node() - find any block device, tracked or not.
+ * @h: the handle
+ * @name: a path if it contains '/', else a dm name
+ * @dev: result
+ * @path: result: its node
+ * @size: of @path
+ *
+ * Return: 0; -ENODEV and others with words.
+ */
+int dtl_dev_node(struct dtrack *h, const char *name, struct dtrack_dev *dev,
+		 char *path, size_t size);
+
 /** dtl_no_device() - note that a device is not there. Return: -ENODEV. */
 int dtl_no_device(struct dtrack *h, const char *name, const char *why);
 

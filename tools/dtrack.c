@@ -28,6 +28,7 @@ static const struct verb *const verbs[] = {
 	&verb_bitmap_abdicate,
 	&verb_bitmap_reclaim,
 	&verb_backup,
+	&verb_verify,
 	&verb_transaction,
 };
 
@@ -99,7 +100,8 @@ static int help_all(void)
 	print_verbs("");
 	printf("\n'dtrack VERB --help' says more. Sizes take K, M, G, T (powers of 1024).\n"
 	       "DEV is a path if it contains '/', otherwise a device-mapper name.\n"
-	       "Exit status: 0 done, 1 failed or cancelled, 2 wrong usage.\n");
+	       "Exit status: 0 done, 1 failed or cancelled, 2 wrong usage,\n"
+	       "3 verify found a difference.\n");
 	return EXIT_DONE;
 }
 

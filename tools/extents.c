@@ -32,19 +32,6 @@ static void write_json(struct dtrack_extents *ext, FILE *f, int *ret)
 	fprintf(f, "%s]\n", *before == '[' ? before : "\n");
 }
 
-static bool copy_out(FILE *f)
-{
-	char buf[65536];
-	size_t n;
-
-	if (fflush(f) || ferror(f))
-		return false;
-	rewind(f);
-	while ((n = fread(buf, 1, sizeof(buf), f)) > 0)
-		fwrite(buf, 1, n, stdout);
-	return !ferror(f);
-}
-
 static int print_json_extents(struct call *call, struct dtrack_extents *ext)
 {
 	FILE *f = tmpfile();
@@ -54,7 +41,7 @@ static int print_json_extents(struct call *call, struct dtrack_extents *ext)
 	if (!f)
 		return failed_with(call, "GenericError", strerror(errno));
 	write_json(ext, f, &ret);
-	out = ret || copy_out(f);
+	out = ret || print_file(f);
 	fclose(f);
 	if (ret)
 		return failed(call);

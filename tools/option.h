@@ -19,6 +19,7 @@ enum exit_code {
 	EXIT_DONE = 0,
 	EXIT_FAILED = 1,
 	EXIT_USAGE = 2,
+	EXIT_DIFFERENT = 3,
 };
 
 /* Every option of every verb. */
@@ -101,7 +102,8 @@ struct call;
  * struct verb - a verb.
  * @name: "create", "bitmap add"
  * @run: does it; returns an exit code
- * @args: positional arguments: "DEV [BITMAP]", "DEV TARGET [SOURCE...]"
+ * @args: positional arguments: "DEV [BITMAP]", "[DEV] TARGET",
+ *	"DEV TARGET [SOURCE...]"
  * @summary: one line
  * @details: more for --help, or NULL
  * @options: its options, or NULL; --json and --help are every verb's

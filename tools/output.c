@@ -125,6 +125,19 @@ int done(const struct call *call)
 	return EXIT_DONE;
 }
 
+bool print_file(FILE *f)
+{
+	char buf[65536];
+	size_t n;
+
+	if (fflush(f) || ferror(f))
+		return false;
+	rewind(f);
+	while ((n = fread(buf, 1, sizeof(buf), f)) > 0)
+		fwrite(buf, 1, n, stdout);
+	return !ferror(f);
+}
+
 /* ---- Sizes -------------------------------------------------------------- */
 
 const char *human_size(uint64_t bytes, char *buf)

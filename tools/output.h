@@ -68,6 +68,14 @@ int done(const struct call *call);
  */
 void print_json(struct json_object *o);
 
+/**
+ * print_file() - print what was written to a file.
+ * @f: the file, open to be read, too
+ *
+ * Return: whether all of it was there.
+ */
+bool print_file(FILE *f);
+
 #define HUMAN_LEN	16
 
 /**

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * scan.c - read one source, or two side by side, from a byte to another.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "scan.h"
+
+/* All buffers together; a copy may have its own beside them. */
+#define POOL		(4U << 20)
+#define DEFAULT_JOBS	16
+#define MAX_JOBS	128
+#define MIN_CHUNK	(64U << 10)
+#define MAX_CHUNK	(1U << 20)
+/* How long a wait goes on before it looks for a cancel. */
+#define NAP_SECONDS	0.02
+/* What any memory alignment asks for. */
+#define PAGE		4096U
+
+static unsigned int sources(const struct dtl_scan *s)
+{
+	return s->source[1] ? 2 : 1;
+}
+
+/* ---- Beginning and ending ----------------------------------------------- */
+
+static void choose(struct dtl_scan *s)
+{
+	unsigned int jobs = s->jobs ? s->jobs : DEFAULT_JOBS;
+
+	if (jobs > MAX_JOBS)
+		jobs = MAX_JOBS;
+	s->nr = jobs / sources(s);
+	if (!s->nr)
+		s->nr = 1;
+	s->chunk = MAX_CHUNK;
+	while (s->chunk > MIN_CHUNK &&
+	       (uint64_t)s->chunk * s->nr * sources(s) > POOL)
+		s->chunk /= 2;
+}
+
+static size_t edge(const struct dtl_scan *s)
+{
+	size_t most = PAGE;
+	unsigned int i;
+
+	for (i = 0; i < sources(s); i++)
+		if (s->source[i]->block > most)
+			most = s->source[i]->block;
+	return most;
+}
+
+static int make_pieces(struct dtl_scan *s)
+{
+	const unsigned int n = sources(s);
+	size_t each = s->chunk + edge(s);
+	struct dtl_scan_part *part;
+	unsigned int i;
+
+	s->room = aligned_alloc(edge(s), each * s->nr * n);
+	s->piece = calloc(s->nr, sizeof(*s->piece));
+	if (!s->room || !s->piece)
+		return -ENOMEM;
+	for (i = 0; i < s->nr * n; i++) {
+		part = &s->piece[i / n].part[i % n];
+		part->source = s->source[i % n];
+		part->piece = &s->piece[i / n];
+		part->buf = s->room + i * each;
+		part->io.owner = part;
+	}
+	return 0;
+}
+
+int dtl_scan_open(struct dtl_scan *s)
+{
+	choose(s);
+	s->queue = dtl_queue_open(s->nr * sources(s));
+	if (!s->queue || make_pieces(s))
+		return dtl_nomem(s->h);
+	dtl_pace_begin(&s->pace, s->speed, dtl_now());
+	return 0;
+}
+
+void dtl_scan_close(struct dtl_scan *s)
+{
+	/* First: what a broken queue still does has its buffers. */
+	dtl_queue_close(s->queue);
+	free(s->piece);
+	free(s->room);
+	s->queue = NULL;
+	s->piece = NULL;
+	s->room = NULL;
+}
+
+/* ---- Reading ------------------------------------------------------------ */
+
+static void push(struct dtl_scan *s, struct dtl_scan_part *p, uint64_t from)
+{
+	uint64_t mask = p->source->block - 1;
+	uint64_t to = (p->piece->end + mask) & ~mask;
+
+	p->io.buf = p->buf + (from - p->piece->start);
+	p->io.len = to - from;
+	p->io.offset = from;
+	p->io.async = s->nr * sources(s) > 1 && p->source->in_memory;
+	p->source->ops->read(p->source, s->queue, &p->io);
+}
+
+/* Nothing at all: the source became shorter, or its driver is strange. */
+static void end_read(struct dtl_scan *s, struct dtl_scan_part *p)
+{
+	ssize_t n = p->io.result;
+	uint64_t from = p->io.offset + (uint64_t)n;
+
+	if (n > 0 && from < p->piece->end && !(n % p->source->block)) {
+		push(s, p, from);
+		return;
+	}
+	if (n <= 0 || from < p->piece->end) {
+		p->io.result = n < 0 ? n : -EIO;
+		p->piece->failed = p;
+	}
+	p->piece->running--;
+	s->running--;
+}
+
+/* Return: seconds to wait before it could begin, or 0 when it has begun. */
+static double begin_piece(struct dtl_scan *s, uint64_t end)
+{
+	struct dtl_scan_piece *p = &s->piece[s->next % s->nr];
+	unsigned int i;
+	double wait;
+
+	if (end - s->at > s->chunk)
+		end = s->at + s->chunk;
+	wait = dtl_pace_spend(&s->pace, end - s->at, dtl_now());
+	if (wait > 0)
+		return wait;
+	p->start = s->at;
+	p->end = end;
+	p->running = sources(s);
+	p->failed = NULL;
+	s->running += p->running;
+	s->at = end;
+	s->next++;
+	for (i = 0; i < sources(s); i++)
+		push(s, &p->part[i], p->start);
+	return 0;
+}
+
+static double begin_pieces(struct dtl_scan *s, uint64_t end)
+{
+	double wait = 0;
+
+	while (wait <= 0 && s->at < end && s->next - s->first < s->nr)
+		wait = begin_piece(s, end);
+	return wait > 0 && wait < NAP_SECONDS ? wait : NAP_SECONDS;
+}
+
+/* One read, or a moment without one. */
+static int await(struct dtl_scan *s, double seconds)
+{
+	struct dtl_io *io;
+	int ret = dtl_queue_wait(s->queue, seconds, &io);
+
+	if (ret) {
+		s->running = 0;
+		return dtl_fail(s->h, ret, DTL_CLASS_GENERIC,
+				"Could not wait for requests: %s",
+				strerror(-ret));
+	}
+	if (io)
+		end_read(s, io->owner);
+	return 0;
+}
+
+static int read_error(struct dtl_scan *s, const struct dtl_scan_part *p)
+{
+	int err = (int)p->io.result;
+
+	return dtl_fail(s->h, err, dtl_os_class(err),
+			"Could not read '%s' at byte %" PRIu64 ": %s",
+			p->source->path, (uint64_t)p->io.offset,
+			strerror(-err));
+}
+
+static int look_at_done(struct dtl_scan *s)
+{
+	const char *data[DTL_SCAN_SOURCES];
+	struct dtl_scan_piece *p;
+	int ret = 0;
+
+	for (; !ret && s->first != s->next; s->first++) {
+		p = &s->piece[s->first % s->nr];
+		if (p->running)
+			break;
+		if (p->failed)
+			return read_error(s, p->failed);
+		data[0] = p->part[0].buf;
+		data[1] = p->part[1].buf;
+		ret = s->look(s->opaque, p->start, p->end - p->start, data);
+	}
+	return ret;
+}
+
+/* What is in flight ends; nobody looks at it. */
+static void drain(struct dtl_scan *s)
+{
+	struct dtl_error first;
+
+	dtl_error_save(s->h, &first);
+	while (s->running && !await(s, NAP_SECONDS))
+		;
+	dtl_error_restore(s->h, &first);
+}
+
+int dtl_scan_run(struct dtl_scan *s, uint64_t start, uint64_t end)
+{
+	double wait;
+	int ret = 0;
+
+	s->at = start;
+	s->first = 0;
+	s->next = 0;
+	while (!ret && (s->at < end || s->first != s->next)) {
+		if (atomic_load(s->cancel)) {
+			ret = dtl_fail(s->h, -ECANCELED, NULL,
+				       "Operation canceled");
+			break;
+		}
+		wait = begin_pieces(s, end);
+		ret = await(s, wait);
+		if (!ret)
+			ret = look_at_done(s);
+	}
+	drain(s);
+	return ret;
+}

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * verify.c - dtrack verify: what on a target is not as it should be.
+ *
+ * Ranges are printed as they are found.  A JSON document is whole or not at
+ * all, so they wait in a file until all are known.
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include "output.h"
+#include "progress.h"
+#include "signals.h"
+#include "verbs.h"
+
+static const struct option_spec options[] = {
+	{ OPT_SPEED, "speed", KIND_SIZE, "SIZE", "at most SIZE a second",
+	  NULL },
+	{ OPT_JOBS, "jobs", KIND_NUMBER, "N",
+	  "requests in flight, at most 128", NULL },
+	{ OPT_PROGRESS, "progress", KIND_FLAG, NULL,
+	  "show progress also where stderr is no terminal", NULL },
+	{ 0 },
+};
+
+/**
+ * struct findings - what is found.
+ * @call: the call
+ * @p: the bar
+ * @ranges: JSON, or NULL: they are printed
+ * @problems: JSON
+ */
+struct findings {
+	struct call *call;
+	struct progress p;
+	FILE *ranges;
+	struct json_object *problems;
+};
+
+/* ---- Signals ------------------------------------------------------------ */
+
+static void cancel(void *running)
+{
+	dtrack_verify_cancel(running);
+}
+
+static void resume(void *running)
+{
+	(void)running;
+}
+
+static const struct signal_ops signal_ops = {
+	.cancel = cancel,
+	.resume = resume,
+};
+
+/* ---- What is found ------------------------------------------------------ */
+
+static void notify(void *opaque, enum dtrack_run_event event, uint64_t done,
+		   uint64_t total, const char *message)
+{
+	struct findings *f = opaque;
+
+	progress_notify(&f->p, event, done, total, message);
+}
+
+static void print_range(struct findings *f, const struct dtrack_range *r)
+{
+	if (f->ranges)
+		fprintf(f->ranges, "%s\n    {\"start\": %" PRIu64 ", \"length\": %" PRIu64 "}",
+			ftell(f->ranges) ? "," : "", (uint64_t)r->start,
+			(uint64_t)r->length);
+	else
+		printf("%" PRIu64 " %" PRIu64 "\n", (uint64_t)r->start,
+		       (uint64_t)r->length);
+}
+
+static void found(void *opaque, const struct dtrack_range *range,
+		  const char *why)
+{
+	struct findings *f = opaque;
+
+	progress_end(&f->p);
+	if (range)
+		print_range(f, range);
+	if (!why)
+		return;
+	print_error_line(f->call, why);
+	json_object_array_add(f->problems, json_object_new_string(why));
+}
+
+/* ---- The result --------------------------------------------------------- */
+
+static int print_document(struct findings *f,
+			  const struct dtrack_verify_result *r)
+{
+	const char *problems = json_object_to_json_string_ext(
+		f->problems, JSON_C_TO_STRING_SPACED |
+			     JSON_C_TO_STRING_NOSLASHESCAPE);
+	bool some = ftell(f->ranges) > 0;
+
+	printf("{\n  \"status\": \"%s\",\n  \"live\": %s,\n"
+	       "  \"bytes-total\": %" PRIu64 ",\n"
+	       "  \"bytes-checked\": %" PRIu64 ",\n"
+	       "  \"bytes-different\": %" PRIu64 ",\n"
+	       "  \"problems\": %s,\n  \"ranges\": [",
+	       r->found ? "different" : "same", r->live ? "true" : "false",
+	       r->bytes_total, r->bytes_checked, r->bytes_different, problems);
+	if (!print_file(f->ranges))
+		return EXIT_FAILED;
+	printf("%s]\n}\n", some ? "\n  " : "");
+	return r->found ? EXIT_DIFFERENT : EXIT_DONE;
+}
+
+static void say_unchecked(struct call *call,
+			  const struct dtrack_verify_result *r)
+{
+	char why[160];
+
+	if (call->argc == 2 || r->bytes_checked >= r->bytes_total)
+		return;
+	snprintf(why, sizeof(why),
+		 "%" PRIu64 " of %" PRIu64 " bytes have no checksum and were not checked",
+		 r->bytes_total - r->bytes_checked, r->bytes_total);
+	print_error_line(call, why);
+}
+
+static int tell(struct findings *f, const struct dtrack_verify_result *r)
+{
+	struct call *call = f->call;
+	char why[160];
+
+	say_unchecked(call, r);
+	if (call->json)
+		return print_document(f, r);
+	if (!r->found) {
+		printf("same: %" PRIu64 " of %" PRIu64 " bytes checked%s\n",
+		       r->bytes_checked, r->bytes_total,
+		       r->live ? ", live" : "");
+		return EXIT_DONE;
+	}
+	snprintf(why, sizeof(why), "%" PRIu64 " bytes differ%s",
+		 r->bytes_different, r->live ? ", compared live" : "");
+	print_error_line(call, why);
+	return EXIT_DIFFERENT;
+}
+
+/* ---- The verb ----------------------------------------------------------- */
+
+static void fill(const struct call *call, struct dtrack_verify_options *o,
+		 struct findings *f)
+{
+	o->target = call->argv[call->argc - 1];
+	o->device = call->argc == 2 ? call->argv[0] : NULL;
+	o->speed = call->option[OPT_SPEED].number;
+	o->jobs = (unsigned int)call->option[OPT_JOBS].number;
+	o->notify = notify;
+	o->found = found;
+	o->opaque = f;
+}
+
+static int execute(struct findings *f, struct dtrack_verify *v)
+{
+	struct dtrack_verify_result r;
+	struct call *call = f->call;
+	int ret;
+
+	dtrack_verify_result(v, &r, sizeof(r));
+	if (r.live)
+		print_error_line(call,
+				 "the device is in use: it is compared live, and what differs may have been written meanwhile");
+	progress_begin(&f->p, call->option[OPT_PROGRESS].given);
+	signals_give(&signal_ops, v);
+	ret = dtrack_verify_execute(v);
+	signals_ignore();
+	progress_end(&f->p);
+	dtrack_verify_result(v, &r, sizeof(r));
+	return ret < 0 ? failed(call) : tell(f, &r);
+}
+
+static int verify(struct findings *f)
+{
+	struct dtrack_verify_options o = DTRACK_VERIFY_OPTIONS_INIT;
+	struct call *call = f->call;
+	struct dtrack_verify *v;
+	int ret;
+
+	fill(call, &o, f);
+	signals_catch();
+	if (dtrack_verify_new(call->h, &o, &v))
+		return failed(call);
+	ret = execute(f, v);
+	dtrack_verify_free(v);
+	return ret;
+}
+
+static int run(struct call *call)
+{
+	struct findings f = { .call = call, .p = { .call = call } };
+	const struct option_value *speed = &call->option[OPT_SPEED];
+	int ret;
+
+	if (speed->given && !speed->number)
+		return usage_error(call, "--speed must be at least 1");
+	if (call->json) {
+		f.ranges = tmpfile();
+		if (!f.ranges)
+			return failed_with(call, "GenericError",
+					   strerror(errno));
+	}
+	f.problems = json_object_new_array();
+	ret = verify(&f);
+	json_object_put(f.problems);
+	if (f.ranges)
+		fclose(f.ranges);
+	return ret;
+}
+
+const struct verb verb_verify = {
+	.name = "verify",
+	.run = run,
+	.args = "[DEV] TARGET",
+	.summary = "Compare a target with a device, or with its own checksums.",
+	.details =
+"With DEV, any block device: prints what differs, 'START LENGTH' in bytes, one a\n"
+"line. What only one of both has differs, too, but a block device may be larger\n"
+"than what it holds. A device that is in use is compared live: what differs may\n"
+"have been written meanwhile.\n"
+"\n"
+"Without DEV: compares a file with its manifest and the checksums beside it\n"
+"(TARGET.dtrack, TARGET.dtrack.sums), which a run keeps. That finds what went bad\n"
+"in the file or was changed by others, and that it was cut; not that DEV is other\n"
+"than it was. How much has no checksum is said.\n"
+"\n"
+"Exit status: 0 same, 3 something differs or is missing, 1 not verified: the\n"
+"target is incomplete, has no manifest, could not be read, or it was cancelled.",
+	.options = options,
+};
