@@ -1,12 +1,115 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * queue.c - a queue for where io_uring is not permitted: one request at a time.
+ * queue.c - what all queues have, and one for where io_uring is not permitted:
+ * one request at a time.
  */
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "queue.h"
+
+/* ---- Pollers ------------------------------------------------------------ */
+
+static struct timespec to_timespec(double seconds)
+{
+	return (struct timespec){
+		.tv_sec = (time_t)seconds,
+		.tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9),
+	};
+}
+
+void dtl_queue_attach(struct dtl_queue *q, struct dtl_poller *p)
+{
+	if (p->queue == q)
+		return;
+	p->queue = q;
+	p->next = q->pollers;
+	q->pollers = p;
+}
+
+void dtl_queue_detach(struct dtl_poller *p)
+{
+	struct dtl_poller **at;
+
+	if (!p->queue)
+		return;
+	for (at = &p->queue->pollers; *at != p; at = &(*at)->next)
+		;
+	*at = p->next;
+	p->queue = NULL;
+}
+
+void dtl_queue_done(struct dtl_queue *q, struct dtl_io *io)
+{
+	io->next = NULL;
+	if (q->done)
+		q->last->next = io;
+	else
+		q->done = io;
+	q->last = io;
+}
+
+static struct dtl_io *take_done(struct dtl_queue *q)
+{
+	struct dtl_io *io = q->done;
+
+	if (io)
+		q->done = io->next;
+	return io;
+}
+
+/* Once around all files.  Time is up, or a signal came: that is all right. */
+static void poll_all(struct dtl_queue *q, double seconds)
+{
+	struct pollfd fds[1 + DTL_POLLERS * DTL_POLLER_FDS];
+	unsigned int nr[DTL_POLLERS], all = 1, at = 1, i = 0;
+	struct timespec ts = to_timespec(seconds);
+	struct dtl_poller *p;
+
+	fds[0].fd = q->ops->fd ? q->ops->fd(q) : -1;
+	fds[0].events = POLLIN;
+	for (p = q->pollers; p && i < DTL_POLLERS; p = p->next) {
+		nr[i] = p->wants(p, fds + all);
+		all += nr[i++];
+	}
+	if (ppoll(fds, all, &ts, NULL) < 0)
+		while (all-- > 0)
+			fds[all].revents = 0;
+	for (p = q->pollers, i = 0; p && i < DTL_POLLERS; p = p->next) {
+		p->look(p, fds + at, nr[i]);
+		at += nr[i++];
+	}
+}
+
+int dtl_queue_wait(struct dtl_queue *q, double seconds, struct dtl_io **io)
+{
+	int ret;
+
+	if (!q->pollers && !q->done)
+		return q->ops->wait(q, seconds, io);
+	*io = take_done(q);
+	if (*io)
+		return 0;
+	/* Also sends on what was pushed. */
+	ret = q->ops->wait(q, 0, io);
+	if (ret || *io)
+		return ret;
+	poll_all(q, seconds);
+	*io = take_done(q);
+	return *io ? 0 : q->ops->wait(q, 0, io);
+}
+
+void dtl_queue_close(struct dtl_queue *q)
+{
+	if (!q)
+		return;
+	while (q->pollers)
+		dtl_queue_detach(q->pollers);
+	q->ops->close(q);
+}
+
+/* ---- The plain queue ---------------------------------------------------- */
 
 /**
  * struct plain - the queue.
@@ -51,10 +154,7 @@ static void plain_push(struct dtl_queue *q, struct dtl_io *io)
 static int plain_wait(struct dtl_queue *q, double seconds, struct dtl_io **io)
 {
 	struct plain *p = (struct plain *)q;
-	struct timespec ts = {
-		.tv_sec = (time_t)seconds,
-		.tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9),
-	};
+	struct timespec ts = to_timespec(seconds);
 
 	*io = p->first;
 	if (!p->first) {

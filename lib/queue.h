@@ -9,6 +9,8 @@
 #ifndef DTL_QUEUE_H
 #define DTL_QUEUE_H
 
+#include <poll.h>
+
 #include "private.h"
 
 /** enum dtl_io_op - what a request does. */
@@ -49,20 +51,49 @@ struct dtl_queue;
  * struct dtl_queue_ops - a kind of queue.
  * @push: see dtl_queue_push()
  * @wait: see dtl_queue_wait()
+ * @fd: a file that is readable when something is through, or NULL: whatever is
+ *	through is known without a wait
  * @close: free it; nothing is in flight
  */
 struct dtl_queue_ops {
 	void (*push)(struct dtl_queue *q, struct dtl_io *io);
 	int (*wait)(struct dtl_queue *q, double seconds, struct dtl_io **io);
+	int (*fd)(struct dtl_queue *q);
 	void (*close)(struct dtl_queue *q);
 };
 
 /**
  * struct dtl_queue - a queue; the first member of each kind's own.
  * @ops: its kind
+ * @pollers: what else brings requests through
+ * @done: requests of theirs that are through
+ * @last: of @done, valid unless it is empty
  */
 struct dtl_queue {
 	const struct dtl_queue_ops *ops;
+	struct dtl_poller *pollers;
+	struct dtl_io *done;
+	struct dtl_io *last;
+};
+
+/* Files of one poller, pollers of one queue. */
+#define DTL_POLLER_FDS	8
+#define DTL_POLLERS	2
+
+/**
+ * struct dtl_poller - requests that go through sockets, not through the kernel's
+ *	queue; they come back from dtl_queue_wait() like all others.
+ * @wants: say what to wait for, DTL_POLLER_FDS files at most; return how many
+ * @look: take what came; @fds is what @wants said; also called in vain
+ * @queue: where it is attached, or NULL
+ * @next: the queue's
+ */
+struct dtl_poller {
+	unsigned int (*wants)(struct dtl_poller *p, struct pollfd *fds);
+	void (*look)(struct dtl_poller *p, const struct pollfd *fds,
+		     unsigned int nr);
+	struct dtl_queue *queue;
+	struct dtl_poller *next;
 };
 
 /**
@@ -105,20 +136,27 @@ static inline void dtl_queue_push(struct dtl_queue *q, struct dtl_io *io)
  * Return: 0, or -errno when the queue is broken: what is in flight will not
  * come back.
  */
-static inline int dtl_queue_wait(struct dtl_queue *q, double seconds,
-				 struct dtl_io **io)
-{
-	return q->ops->wait(q, seconds, io);
-}
+int dtl_queue_wait(struct dtl_queue *q, double seconds, struct dtl_io **io);
+
+/**
+ * dtl_queue_attach() - let a queue wait for a poller's requests, too.
+ * @q: the queue; it has less than DTL_POLLERS others
+ * @p: attached to it, or to none
+ */
+void dtl_queue_attach(struct dtl_queue *q, struct dtl_poller *p);
+
+/** dtl_queue_detach() - end that, if it is so; nothing of it is in flight. */
+void dtl_queue_detach(struct dtl_poller *p);
+
+/** dtl_queue_done() - a poller's request is through; @result is set. */
+void dtl_queue_done(struct dtl_queue *q, struct dtl_io *io);
 
 /**
  * dtl_queue_close() - free a queue.
  * @q: the queue, or NULL; nothing is in flight, unless it is broken
+ *
+ * Its pollers are detached.
  */
-static inline void dtl_queue_close(struct dtl_queue *q)
-{
-	if (q)
-		q->ops->close(q);
-}
+void dtl_queue_close(struct dtl_queue *q);
 
 #endif

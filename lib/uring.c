@@ -98,6 +98,11 @@ static int uring_wait(struct dtl_queue *q, double seconds, struct dtl_io **io)
 	return 0;
 }
 
+static int uring_fd(struct dtl_queue *q)
+{
+	return ((struct uring *)q)->ring.ring_fd;
+}
+
 static void uring_close(struct dtl_queue *q)
 {
 	struct uring *u = (struct uring *)q;
@@ -109,6 +114,7 @@ static void uring_close(struct dtl_queue *q)
 static const struct dtl_queue_ops uring_ops = {
 	.push = uring_push,
 	.wait = uring_wait,
+	.fd = uring_fd,
 	.close = uring_close,
 };
 

@@ -190,11 +190,15 @@ static void sim_close(struct dtl_queue *q)
 	      w.nr_flight);
 }
 
-static const struct dtl_queue_ops sim_ops = { sim_push, sim_wait, sim_close };
+static const struct dtl_queue_ops sim_ops = {
+	.push = sim_push,
+	.wait = sim_wait,
+	.close = sim_close,
+};
 
 static struct dtl_queue *sim_open(unsigned int depth)
 {
-	static struct dtl_queue q = { &sim_ops };
+	static struct dtl_queue q = { .ops = &sim_ops };
 
 	(void)depth;
 	return &q;
