@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * config.h - what 'dtrack run' reads: one job, see dtrack.conf(5).
+ */
+#ifndef DTRACK_CONFIG_H
+#define DTRACK_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CONFIG_MAX_BYTES	(1 << 20)
+#define CONFIG_MAX_DEVICES	64
+/* inih's buffer; what is longer would be cut. */
+#define CONFIG_LINE_LEN		200
+#define CONFIG_NAME_LEN		33
+
+enum config_format {
+	FORMAT_RAW,
+};
+
+/**
+ * struct config_device - a device of the job.
+ * @name: of its section, and of its images; no '/', does not begin with '.'
+ * @device: DEV; the section's name if it is not given
+ * @bitmap: the bitmap, the job's own
+ * @granularity: bytes, or 0: as it is, or the default
+ * @line: where its section begins
+ */
+struct config_device {
+	char name[CONFIG_NAME_LEN];
+	char device[CONFIG_LINE_LEN];
+	char bitmap[CONFIG_LINE_LEN];
+	uint64_t granularity;
+	unsigned int line;
+};
+
+/**
+ * struct config - a job.
+ * @folder: where its chains are; an absolute path
+ * @status: of the status file; "" for the one in the folder
+ * @before: command before all else, or ""
+ * @after: command after all else, or ""
+ * @format: enum config_format
+ * @full_every: a full copy after so many restore points, or days
+ * @in_days: @full_every is a number of days
+ * @keep: chains to be kept, at least 1
+ * @fsfreeze: hold mounted file systems still at the freeze
+ * @speed: bytes a second and device, 0: no limit
+ * @request_size: as for struct dtrack_run_options
+ * @jobs: as for struct dtrack_run_options
+ * @on_source_error: enum dtrack_on_error
+ * @on_target_error: enum dtrack_on_error
+ * @nr: number of devices, 1 .. CONFIG_MAX_DEVICES
+ * @device: them, in the order of the file
+ * @why: what is wrong with it, with the line
+ */
+struct config {
+	char folder[CONFIG_LINE_LEN];
+	char status[CONFIG_LINE_LEN];
+	char before[CONFIG_LINE_LEN];
+	char after[CONFIG_LINE_LEN];
+	int format;
+	uint64_t full_every;
+	bool in_days;
+	uint64_t keep;
+	bool fsfreeze;
+	uint64_t speed;
+	uint64_t request_size;
+	uint64_t jobs;
+	int on_source_error;
+	int on_target_error;
+	unsigned int nr;
+	struct config_device device[CONFIG_MAX_DEVICES];
+	char why[512];
+};
+
+/**
+ * config_parse() - read a job from memory; the text is hostile.
+ * @text: the file
+ * @len: its length
+ * @c: result
+ *
+ * Return: whether it is one; otherwise @c->why says what is wrong.
+ */
+bool config_parse(const char *text, size_t len, struct config *c);
+
+#endif
