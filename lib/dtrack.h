@@ -936,6 +936,52 @@ void dtrack_verify_cancel(struct dtrack_verify *v);
  * @v: the verification, or NULL
  */
 void dtrack_verify_free(struct dtrack_verify *v);
+/* ---- Manifests --------------------------------------------------------- */
+
+/**
+ * struct dtrack_manifest - what the file beside a target says of it.
+ * @complete: the run that wrote it last has ended well; otherwise it stopped
+ *	somewhere, or still runs
+ * @has_bitmap: it had a bitmap; otherwise all but @bytes is 0
+ * @has_from: @from is known
+ * @bytes: of the device
+ * @granularity: of the bitmap, bytes
+ * @from: generation that the target fitted before that run
+ * @to: generation that it fits after it
+ * @run: id of its freeze
+ * @uuid: of the bitmap, as text
+ *
+ * A complete target fits the bitmap when uuid and generation are the bitmap's.
+ * An incomplete one holds all that it should, too, when the bitmap is at @to and
+ * its last_run is @run: the run was killed between its two last steps.
+ */
+struct dtrack_manifest {
+	int complete;
+	int has_bitmap;
+	int has_from;
+	uint64_t bytes;
+	uint64_t granularity;
+	uint64_t from;
+	uint64_t to;
+	uint64_t run;
+	char uuid[DTRACK_UUID_TEXT];
+};
+
+/**
+ * dtrack_manifest_read() - what a target holds, as its manifest has it.
+ * @h: the handle
+ * @target: path of a file, without a prefix
+ * @manifest: result
+ * @size: sizeof(*@manifest) as the caller knows it, as in dtrack_dev_info()
+ *
+ * The target itself is not looked at.
+ *
+ * Return: 0; -ENOENT when there is no such file or no manifest beside it,
+ * -EBADMSG when the manifest is damaged or of a newer version, or what reading
+ * said.
+ */
+int dtrack_manifest_read(struct dtrack *h, const char *target,
+			 struct dtrack_manifest *manifest, size_t size);
 
 /* ---- Transactions -------------------------------------------------------- */
 

@@ -237,6 +237,47 @@ static void test_not_a_file(void)
 	dtrack_free(h);
 }
 
+/* ---- For programs -------------------------------------------------------- */
+
+static void test_read(void)
+{
+	struct dtl_manifest m = {
+		.complete = true, .has_bitmap = true, .has_from = true,
+		.size = 4096, .granularity = 512, .from = 3, .to = 4,
+		.run = 7, .uuid = UUID, .name = "b", .sync = "full",
+		.mode = "conditional",
+	};
+	struct dtrack_manifest r;
+	char target[4096];
+	struct dtrack *h;
+
+	snprintf(target, sizeof(target), "%s/t", dir);
+	dtrack_new(&h);
+	CHECK_INT(-ENOENT, dtrack_manifest_read(h, target, &r, sizeof(r)));
+	CHECK(strstr(dtrack_errmsg(h), "Could not open"), "%s",
+	      dtrack_errmsg(h));
+	CHECK(!mknod(target, S_IFREG | 0600, 0), "a target");
+	CHECK_INT(-ENOENT, dtrack_manifest_read(h, target, &r, sizeof(r)));
+	CHECK(strstr(dtrack_errmsg(h), "has no manifest"), "%s",
+	      dtrack_errmsg(h));
+	CHECK_INT(0, dtl_manifest_store(h, path, &m));
+	CHECK_INT(0, dtrack_manifest_read(h, target, &r, sizeof(r)));
+	CHECK(r.complete && r.has_bitmap && r.has_from && r.bytes == 4096 &&
+	      r.granularity == 512 && r.from == 3 && r.to == 4 && r.run == 7,
+	      "a member differs");
+	CHECK_STR(UUID, r.uuid);
+	/* A program that knows less. */
+	memset(&r, 0xff, sizeof(r));
+	CHECK_INT(0, dtrack_manifest_read(h, target, &r,
+					  offsetof(struct dtrack_manifest, to)));
+	CHECK(r.from == 3 && r.to == UINT64_MAX, "too much was written");
+	CHECK(!truncate(path, 20), "truncate");
+	CHECK_INT(-EBADMSG, dtrack_manifest_read(h, target, &r, sizeof(r)));
+	unlink(path);
+	unlink(target);
+	dtrack_free(h);
+}
+
 /* ---- What a manifest admits --------------------------------------------- */
 
 static bool fits(bool complete, int from, uint64_t to, uint64_t run,
@@ -300,6 +341,7 @@ int main(void)
 		{ "manifest-round-trip", test_round_trip },
 		{ "manifest-failed-store", test_failed_store },
 		{ "manifest-not-a-file", test_not_a_file },
+		{ "manifest-read", test_read },
 		{ "manifest-fits", test_fits },
 		{ "manifest-fits-uuid", test_fits_uuid },
 		{ 0 },
