@@ -1172,8 +1172,9 @@ int dtrack_transaction_reclaim(struct dtrack_transaction *tx,
  * dtrack_transaction_backup() - a run that begins with the transaction.
  * @tx: the transaction
  * @dev: the device to copy
- * @options: as for dtrack_run_new(); DTRACK_RUN_FSFREEZE is refused.  @notify is
- *	called by threads of the library, never by two at once
+ * @options: as for dtrack_run_new(); with DTRACK_RUN_FSFREEZE the file systems
+ *	of all runs that have it are still at the same time.  @notify is called
+ *	by threads of the library, never by two at once
  *
  * Return: as dtrack_transaction_abort(), and -EINVAL for options of another
  * version of the library.

@@ -82,6 +82,7 @@ struct action {
  * @h: the handle
  * @grouped: completion mode
  * @executed: it was, or is being
+ * @committed: its actions were done
  * @nr: number of actions
  * @actions: them
  * @nr_kernel: number of @kernel
@@ -97,6 +98,7 @@ struct dtrack_transaction {
 	struct dtrack *h;
 	bool grouped;
 	bool executed;
+	bool committed;
 	unsigned int nr;
 	struct action *actions[DTRACK_MAX_ACTIONS];
 	unsigned int nr_kernel;
@@ -498,9 +500,6 @@ static int plan_backup(struct dtrack_transaction *tx, unsigned int index)
 	struct dtrack_run *run;
 	int ret;
 
-	if (a->options.flags & DTRACK_RUN_FSFREEZE)
-		return dtl_fail(a->h, -EINVAL, DTL_CLASS_USAGE,
-				"A transaction does not freeze file systems");
 	if (a->bitmap)
 		outlook = dtl_forecast_find(&tx->forecast, a->kernel.dev,
 					    a->bitmap);
@@ -629,18 +628,75 @@ static int check_cancel(struct dtrack_transaction *tx)
 	return dtl_fail(tx->h, -ECANCELED, NULL, "Operation canceled");
 }
 
-/* Everything happens here, or nothing does. */
+static bool wants_stillness(const struct action *a)
+{
+	return a->type == TYPE_BACKUP &&
+	       a->options.flags & DTRACK_RUN_FSFREEZE;
+}
+
+/* A file system is held once, however many runs copy its device. */
+static bool is_held(const struct dtrack_transaction *tx, unsigned int index)
+{
+	unsigned int i;
+
+	for (i = 0; i < index; i++)
+		if (wants_stillness(tx->actions[i]) &&
+		    dtl_same_dev(tx->actions[i]->kernel.dev,
+				 tx->actions[index]->kernel.dev))
+			return true;
+	return false;
+}
+
+/**
+ * struct stillness - the way into the file systems that are to be held.
+ * @tx: the transaction
+ * @next: index of the action whose file system comes next
+ * @failed: the action that the kernel blames
+ * @asked: the kernel was asked
+ * @ret: what it said
+ */
+struct stillness {
+	struct dtrack_transaction *tx;
+	unsigned int next;
+	unsigned int failed;
+	bool asked;
+	int ret;
+};
+
+/* One inside the other, and inside all of them the kernel. */
+static int transact(void *opaque)
+{
+	struct stillness *s = opaque;
+	struct dtrack_transaction *tx = s->tx;
+	unsigned int i = s->next++;
+
+	while (i < tx->nr && (!wants_stillness(tx->actions[i]) || is_held(tx, i)))
+		i = s->next++;
+	if (i < tx->nr)
+		return dtl_fsfreeze(tx->h, tx->actions[i]->kernel.dev, transact,
+				    s);
+	s->asked = true;
+	if (tx->nr_kernel)
+		s->ret = dtl_transact(tx->h, tx->kernel, tx->nr_kernel,
+				      &s->failed);
+	return s->ret;
+}
+
+/*
+ * Everything happens here, or nothing does.  When it has, but a file system
+ * did not thaw, that is an error, too, and tx->committed.
+ */
 static int commit(struct dtrack_transaction *tx)
 {
-	unsigned int failed;
+	struct stillness s = { .tx = tx };
 	int ret = check_cancel(tx);
 
-	if (!ret && tx->nr_kernel) {
-		ret = dtl_transact(tx->h, tx->kernel, tx->nr_kernel, &failed);
-		if (ret)
-			ret = refused(tx, failed, ret);
-	}
-	if (ret)
+	if (!ret)
+		ret = transact(&s);
+	tx->committed = s.asked && !s.ret;
+	if (s.ret)
+		ret = refused(tx, s.failed, s.ret);
+	if (!tx->committed)
 		unprepare(tx);
 	return ret;
 }
@@ -754,9 +810,13 @@ static int execute(struct dtrack_transaction *tx)
 		ret = prepare(tx);
 	if (!ret)
 		ret = commit(tx);
-	if (ret)
+	if (!tx->committed)
 		return ret;
 	begin_runs(tx);
+	if (ret) {
+		dtl_group_take_back(&tx->group);
+		return ret;
+	}
 	ret = check_frozen(tx);
 	if (ret)
 		return ret;
