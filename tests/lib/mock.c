@@ -485,17 +485,51 @@ static int do_info(struct dtrack_ioc_info *io)
 	return nr > room ? fail(EMSGSIZE) : 0;
 }
 
+/* It stays; what was not asked for is as in a script. */
 static int do_add(struct dtrack_ioc_add *io)
 {
+	char dev[32], name[DTRACK_NAME_LEN];
+	char *word[] = { dev, dev, name };
+	struct dtrack_bitmap_info *info;
+
 	note(" %s granularity=%llu flags=%u", io->name, io->granularity,
 	     io->flags);
-	return bitmap(io->dev, io->name) ? fail(EEXIST) : 0;
+	if (bitmap(io->dev, io->name))
+		return fail(EEXIST);
+	if (m.nr_bitmaps == MAX)
+		abort();
+	snprintf(dev, sizeof(dev), "%u:%u", io->dev.major, io->dev.minor);
+	memcpy(name, io->name, sizeof(name));
+	add_bitmap(word, 3);
+	info = &m.bitmaps[m.nr_bitmaps - 1].info;
+	memset(info->uuid, 0xcc, sizeof(info->uuid));
+	memcpy(io->out_uuid, info->uuid, sizeof(info->uuid));
+	return 0;
 }
 
 static int do_bitmap(struct dtrack_ioc_bitmap *io)
 {
 	note(" %s", io->name);
 	return bitmap(io->dev, io->name) ? 0 : fail(ENOENT);
+}
+
+static int do_remove(struct dtrack_ioc_bitmap *io)
+{
+	struct bitmap *b = bitmap(io->dev, io->name);
+
+	if (do_bitmap(io))
+		return -1;
+	m.nr_bitmaps--;
+	memmove(b, b + 1, (size_t)(&m.bitmaps[m.nr_bitmaps] - b) * sizeof(*b));
+	return 0;
+}
+
+static int do_enable(struct dtrack_ioc_bitmap *io)
+{
+	if (do_bitmap(io))
+		return -1;
+	bitmap(io->dev, io->name)->info.flags |= DTRACK_BITMAP_RECORDING;
+	return 0;
 }
 
 static int do_merge(struct dtrack_ioc_merge *io)
@@ -660,17 +694,11 @@ static int add_within(struct dtrack_action *a)
 	struct dtrack_ioc_add io = {
 		.flags = a->flags, .dev = a->dev, .granularity = a->granularity,
 	};
-	char dev[32], name[DTRACK_NAME_LEN];
-	char *word[] = { dev, dev, name };
 
 	memcpy(io.name, a->name, sizeof(io.name));
 	if (do_add(&io))
 		return -1;
-	snprintf(dev, sizeof(dev), "%u:%u", a->dev.major, a->dev.minor);
-	memcpy(name, a->name, sizeof(name));
-	add_bitmap(word, 3);
-	memset(a->uuid, 0xcc, sizeof(a->uuid));
-	memcpy(m.bitmaps[m.nr_bitmaps - 1].info.uuid, a->uuid, sizeof(a->uuid));
+	memcpy(a->uuid, io.out_uuid, sizeof(a->uuid));
 	return 0;
 }
 
@@ -850,8 +878,10 @@ static int answer(unsigned long cmd, void *arg)
 	case DTRACK_IOC_ADD:
 		return do_add(arg);
 	case DTRACK_IOC_REMOVE:
-	case DTRACK_IOC_CLEAR:
+		return do_remove(arg);
 	case DTRACK_IOC_ENABLE:
+		return do_enable(arg);
+	case DTRACK_IOC_CLEAR:
 	case DTRACK_IOC_DISABLE:
 		return do_bitmap(arg);
 	case DTRACK_IOC_MERGE:

@@ -38,8 +38,9 @@
  *	ROOT PATH			/sys and /proc are below PATH
  *
  * A freeze succeeds and gives the generation, but the bitmap stays as scripted.
- * Only within a transaction later actions see earlier ones; if it succeeds, what
- * it added, cleared, enabled and disabled stays.  Calls are logged to a file, a
+ * What is added, removed and enabled stays so.  For the rest only actions within
+ * a transaction see earlier ones; if it succeeds, what it added, cleared, enabled
+ * and disabled stays.  Calls are logged to a file, a
  * line each; of a chunk of bits that is loaded the line has all extents, and ids
  * of runs are 1 for the first, and so on.  A process with DTR_MOCK_EXIT=NAME in
  * its environment ends after that ioctl.
