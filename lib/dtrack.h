@@ -936,6 +936,7 @@ void dtrack_verify_cancel(struct dtrack_verify *v);
  * @v: the verification, or NULL
  */
 void dtrack_verify_free(struct dtrack_verify *v);
+
 /* ---- Manifests --------------------------------------------------------- */
 
 /**

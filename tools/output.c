@@ -31,8 +31,7 @@ static unsigned int utf8_len(const unsigned char *s)
 	return len;
 }
 
-/* One line of valid UTF-8, whatever was in a name. */
-static void clean(char *s)
+void clean_line(char *s)
 {
 	unsigned int len;
 
@@ -61,7 +60,7 @@ struct json_object *error_json(const char *cls, const char *why)
 	char text[8192];
 
 	snprintf(text, sizeof(text), "%s", why);
-	clean(text);
+	clean_line(text);
 	json_object_object_add(o, "class", json_object_new_string(cls));
 	json_object_object_add(o, "message", json_object_new_string(text));
 	return o;
@@ -76,7 +75,7 @@ void print_error_line(const struct call *call, const char *why)
 	snprintf(line, sizeof(line), "dtrack: %s%s%s%s%s", call->verb->name,
 		 call->object[0] ? " " : "", call->object,
 		 call->verb->name[0] ? ": " : "", why);
-	clean(line);
+	clean_line(line);
 	fprintf(stderr, "%s\n", line);
 }
 

@@ -76,6 +76,12 @@ void print_json(struct json_object *o);
  */
 bool print_file(FILE *f);
 
+/**
+ * clean_line() - make one line of valid UTF-8 of a text, whatever is in it.
+ * @s: the text; it stays as long as it is
+ */
+void clean_line(char *s);
+
 #define HUMAN_LEN	16
 
 /**

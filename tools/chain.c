@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * chain.c - a job's folder: chains of restore points.
+ *
+ * What is removed is first given a name under which nobody takes it for a
+ * chain: an interrupted removal leaves no chain with a link missing.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "chain.h"
+
+#define TRASH	"trash-"
+#define BROKEN	"broken"
+
+__attribute__((format(printf, 3, 4)))
+static int failed(struct store *s, int err, const char *fmt, ...)
+{
+	int n;
+	va_list ap;
+
+	va_start(ap, fmt);
+	n = vsnprintf(s->why, sizeof(s->why), fmt, ap);
+	va_end(ap);
+	if (n >= 0 && (size_t)n < sizeof(s->why))
+		snprintf(s->why + n, sizeof(s->why) - (size_t)n, ": %s",
+			 strerror(-err));
+	return err;
+}
+
+/* ---- Names -------------------------------------------------------------- */
+
+void chain_name(char *buf, uint64_t number, int64_t now)
+{
+	time_t t = (time_t)now;
+	struct tm tm = { 0 };
+	char when[32];
+
+	gmtime_r(&t, &tm);
+	strftime(when, sizeof(when), "%Y%m%dT%H%M%SZ", &tm);
+	snprintf(buf, FILE_NAME_LEN, "%06" PRIu64 "-%s", number, when);
+}
+
+/* The number that a chain's or point's name begins with; 0: it is none. */
+static uint64_t number_of(const char *name)
+{
+	size_t n = strspn(name, "0123456789");
+
+	if (n < 6 || n > 18 || name[n] != '-' || strlen(name) >= FILE_NAME_LEN)
+		return 0;
+	return strtoull(name, NULL, 10);
+}
+
+const char *chain_path(char *buf, const struct store *s, const char *chain,
+		       const char *point, const char *file)
+{
+	snprintf(buf, CHAIN_PATH_LEN, "%s/%s%s%s%s%s", s->folder, chain,
+		 point ? "/" : "", point ? point : "", file ? "/" : "",
+		 file ? file : "");
+	return buf;
+}
+
+/* ---- Looking ------------------------------------------------------------ */
+
+/* An array that has room for a power of two of elements. */
+static void *grown(void *array, unsigned int nr, size_t size)
+{
+	if (nr & (nr - 1))
+		return array;
+	return realloc(array, (nr ? 2 * (size_t)nr : 1) * size);
+}
+
+struct look {
+	struct store *s;
+	struct chain *c;
+};
+
+static int see_point(void *opaque, const char *name)
+{
+	struct look *l = opaque;
+	struct chain *c = l->c;
+	uint64_t number = number_of(name);
+	char path[CHAIN_PATH_LEN];
+	struct point *p;
+
+	if (!number)
+		return 0;
+	p = grown(c->point, c->nr, sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	c->point = p;
+	p += c->nr++;
+	memset(p, 0, sizeof(*p));
+	p->number = number;
+	strcpy(p->name, name);
+	if (number > l->s->last)
+		l->s->last = number;
+	return point_load(chain_path(path, l->s, c->name, name, NULL), p);
+}
+
+static int by_number(const void *a, const void *b)
+{
+	const struct point *p = a, *q = b;
+
+	return p->number < q->number ? -1 : p->number > q->number;
+}
+
+static int chain_by_number(const void *a, const void *b)
+{
+	const struct chain *p = a, *q = b;
+
+	return p->number < q->number ? -1 : p->number > q->number;
+}
+
+__attribute__((format(printf, 2, 3)))
+static void breaks(struct chain *c, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(c->broken, sizeof(c->broken), fmt, ap);
+	va_end(ap);
+}
+
+/* Each is there, as it was, and goes on from the one before. */
+static void check_points(const struct store *s, struct chain *c)
+{
+	char path[CHAIN_PATH_LEN];
+	uint64_t before = 0;
+	unsigned int i;
+
+	for (i = 0; i < c->nr && !c->broken[0]; i++) {
+		const struct point *p = &c->point[i];
+
+		if (p->state == POINT_PARTIAL)
+			continue;
+		chain_path(path, s, c->name, p->name, NULL);
+		if (p->state == POINT_DAMAGED)
+			breaks(c, "'%.800s/%s' is damaged: %.64s", path,
+			       POINT_FILE, p->why);
+		else if (p->previous != before)
+			breaks(c, "a restore point before '%.800s' is missing",
+			       path);
+		else
+			point_check(path, p, c->broken);
+		before = p->number;
+	}
+}
+
+static void read_broken(const struct store *s, struct chain *c)
+{
+	char path[CHAIN_PATH_LEN], *text;
+	size_t len;
+	int ret = file_read(chain_path(path, s, c->name, NULL, BROKEN),
+			    POINT_WHY_LEN, &text, &len);
+
+	if (ret == -ENOENT)
+		return;
+	if (ret)
+		breaks(c, "'%.800s': %s", path, strerror(-ret));
+	else
+		breaks(c, "%.*s", (int)strcspn(text, "\n"), text);
+	free(text);
+}
+
+static int look_at(struct store *s, struct chain *c)
+{
+	struct look l = { s, c };
+	char path[CHAIN_PATH_LEN];
+	int ret = file_each(chain_path(path, s, c->name, NULL, NULL), see_point,
+			    &l);
+
+	/* Not a folder: none of ours. */
+	if (ret == -ENOTDIR)
+		return 1;
+	if (ret)
+		return failed(s, ret, "Could not read '%s'", path);
+	if (c->nr)
+		qsort(c->point, c->nr, sizeof(*c->point), by_number);
+	read_broken(s, c);
+	check_points(s, c);
+	return 0;
+}
+
+static void forget(struct chain *c)
+{
+	unsigned int i;
+
+	for (i = 0; i < c->nr; i++)
+		point_free(&c->point[i]);
+	free(c->point);
+	memset(c, 0, sizeof(*c));
+}
+
+static int see_chain(void *opaque, const char *name)
+{
+	struct store *s = opaque;
+	uint64_t number = number_of(name);
+	struct chain *c;
+	int ret;
+
+	if (!number)
+		return 0;
+	c = grown(s->chain, s->nr, sizeof(*c));
+	if (!c)
+		return failed(s, -ENOMEM, "Could not read '%s'", s->folder);
+	s->chain = c;
+	c += s->nr;
+	memset(c, 0, sizeof(*c));
+	c->number = number;
+	strcpy(c->name, name);
+	if (number > s->last)
+		s->last = number;
+	ret = look_at(s, c);
+	if (ret)
+		forget(c);
+	else
+		s->nr++;
+	return ret < 0 ? ret : 0;
+}
+
+int store_scan(struct store *s)
+{
+	int ret;
+
+	s->why[0] = '\0';
+	ret = file_each(s->folder, see_chain, s);
+	if (ret && !s->why[0])
+		failed(s, ret, "Could not read '%s'", s->folder);
+	if (s->nr)
+		qsort(s->chain, s->nr, sizeof(*s->chain), chain_by_number);
+	return ret;
+}
+
+void store_free(struct store *s)
+{
+	unsigned int i;
+
+	for (i = 0; i < s->nr; i++)
+		forget(&s->chain[i]);
+	free(s->chain);
+	s->chain = NULL;
+	s->nr = 0;
+	s->last = 0;
+}
+
+/* ---- Asking ------------------------------------------------------------- */
+
+unsigned int chain_length(const struct chain *c)
+{
+	unsigned int i, nr = 0;
+
+	for (i = 0; i < c->nr; i++)
+		nr += c->point[i].state != POINT_PARTIAL;
+	return nr;
+}
+
+const struct point *chain_last(const struct chain *c)
+{
+	unsigned int i = c->nr;
+
+	while (i--)
+		if (c->point[i].state != POINT_PARTIAL)
+			return &c->point[i];
+	return NULL;
+}
+
+struct chain *store_newest(const struct store *s)
+{
+	unsigned int i = s->nr;
+
+	while (i--)
+		if (chain_length(&s->chain[i]))
+			return &s->chain[i];
+	return NULL;
+}
+
+int chain_break(const struct store *s, struct chain *c, const char *why)
+{
+	char path[CHAIN_PATH_LEN], line[POINT_WHY_LEN];
+
+	breaks(c, "%s", why);
+	snprintf(line, sizeof(line), "%.1000s\n", why);
+	return file_replace(chain_path(path, s, c->name, NULL, BROKEN), line);
+}
+
+/* ---- Removing ----------------------------------------------------------- */
+
+static int remove_chain(struct store *s, unsigned int index)
+{
+	struct chain *c = &s->chain[index];
+	char path[CHAIN_PATH_LEN], trash[CHAIN_PATH_LEN];
+	int ret = 0;
+
+	chain_path(path, s, c->name, NULL, NULL);
+	snprintf(trash, sizeof(trash), "%s/" TRASH "%s", s->folder, c->name);
+	if (rename(path, trash))
+		ret = -errno;
+	if (!ret)
+		ret = file_sync_dir(s->folder);
+	if (!ret)
+		ret = file_remove_tree(trash);
+	if (ret)
+		return failed(s, ret, "Could not remove '%s'", path);
+	forget(c);
+	s->nr--;
+	memmove(c, c + 1, (s->nr - index) * sizeof(*c));
+	return 0;
+}
+
+static int remove_point(struct store *s, struct chain *c, unsigned int index)
+{
+	struct point *p = &c->point[index];
+	char path[CHAIN_PATH_LEN];
+	int ret = file_remove_tree(chain_path(path, s, c->name, p->name, NULL));
+
+	if (ret)
+		return failed(s, ret, "Could not remove '%s'", path);
+	point_free(p);
+	c->nr--;
+	memmove(p, p + 1, (c->nr - index) * sizeof(*p));
+	return 0;
+}
+
+static int sweep_chain(struct store *s, struct chain *c)
+{
+	unsigned int i = c->nr;
+	int ret = 0;
+
+	while (!ret && i--)
+		if (c->point[i].state == POINT_PARTIAL)
+			ret = remove_point(s, c, i);
+	return ret;
+}
+
+static int sweep_trash(void *opaque, const char *name)
+{
+	struct store *s = opaque;
+	char path[CHAIN_PATH_LEN];
+	int ret;
+
+	if (strncmp(name, TRASH, strlen(TRASH)) ||
+	    !number_of(name + strlen(TRASH)))
+		return 0;
+	ret = file_remove_tree(chain_path(path, s, name, NULL, NULL));
+	return ret ? failed(s, ret, "Could not remove '%s'", path) : 0;
+}
+
+int store_sweep(struct store *s)
+{
+	unsigned int i = s->nr;
+	int ret;
+
+	s->why[0] = '\0';
+	ret = file_each(s->folder, sweep_trash, s);
+	while (!ret && i--) {
+		ret = sweep_chain(s, &s->chain[i]);
+		if (!ret && !s->chain[i].nr)
+			ret = remove_chain(s, i);
+	}
+	if (ret && !s->why[0])
+		failed(s, ret, "Could not read '%s'", s->folder);
+	return ret;
+}
+
+int store_prune(struct store *s, uint64_t keep)
+{
+	unsigned int i = s->nr;
+	int ret, nr = 0;
+
+	for (; i && keep; i--)
+		keep -= !s->chain[i - 1].broken[0];
+	while (i--) {
+		ret = remove_chain(s, i);
+		if (ret)
+			return ret;
+		nr++;
+	}
+	return nr;
+}
