@@ -30,6 +30,7 @@ static const struct verb *const verbs[] = {
 	&verb_backup,
 	&verb_verify,
 	&verb_transaction,
+	&verb_run,
 };
 
 /* For mistakes that belong to no verb. */

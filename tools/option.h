@@ -26,6 +26,7 @@ enum exit_code {
 enum option_id {
 	OPT_BITMAP,
 	OPT_BITMAP_MODE,
+	OPT_CHECK,
 	OPT_CONSISTENCY,
 	OPT_DISABLED,
 	OPT_FORCE,

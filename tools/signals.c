@@ -48,6 +48,16 @@ void signals_give(const struct signal_ops *to, void *what)
 		to->cancel(what);
 }
 
+void signals_take(void)
+{
+	running = NULL;
+}
+
+bool signals_cancelled(void)
+{
+	return cancels;
+}
+
 void signals_ignore(void)
 {
 	struct sigaction ignore = { .sa_handler = SIG_IGN };

@@ -5,6 +5,8 @@
 #ifndef DTRACK_SIGNALS_H
 #define DTRACK_SIGNALS_H
 
+#include <stdbool.h>
+
 /**
  * struct signal_ops - what signals do; called from a handler.
  * @cancel: end in order
@@ -30,6 +32,12 @@ void signals_catch(void);
  * A cancel that came before reaches it now.
  */
 void signals_give(const struct signal_ops *ops, void *running);
+
+/** signals_take() - what ran has ended, but something else may come. */
+void signals_take(void);
+
+/** signals_cancelled() - whether there was a signal that cancels. */
+bool signals_cancelled(void);
 
 /** signals_ignore() - it has ended: what comes now is too late. */
 void signals_ignore(void);

@@ -1,0 +1,723 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * night.c - one run of a job: which kind of restore point, and making it.
+ *
+ * A chain goes on only where it is certain that it can: where each bitmap is
+ * the one, and in the state, that the last restore point was left with, and
+ * nothing in the chain is missing or was changed.  Everything else begins a new
+ * chain with a full copy.
+ *
+ * Invariant: a restore point is written once, and never after it has its
+ * point.json.  An incremental raw image is a copy of the one before, brought up
+ * to date under its own name.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "night.h"
+#include "output.h"
+#include "signals.h"
+
+#define DAY	86400
+/* A timer is not that exact: a week after a run may be some hours less. */
+#define SLACK	(DAY / 2)
+
+/* ---- Errors ------------------------------------------------------------- */
+
+bool night_fail(struct night *n, const char *cls, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (n->cls)
+		return false;
+	n->cls = cls;
+	va_start(ap, fmt);
+	vsnprintf(n->error, sizeof(n->error), fmt, ap);
+	va_end(ap);
+	return false;
+}
+
+static const char *class_of(int err)
+{
+	switch (err) {
+	case -ENOSPC:
+	case -EDQUOT:
+		return "NoSpace";
+	case -EROFS:
+		return "ReadOnly";
+	case -EACCES:
+	case -EPERM:
+		return "Permission";
+	default:
+		return "GenericError";
+	}
+}
+
+static bool fail_file(struct night *n, int err, const char *what,
+		      const char *path)
+{
+	n->cancelled = n->cancelled || err == -ECANCELED;
+	if (err == -ECANCELED)
+		return night_fail(n, "GenericError", "Operation canceled");
+	return night_fail(n, class_of(err), "Could not %s '%s': %s", what, path,
+			  strerror(-err));
+}
+
+/* What the library said of a device. */
+static bool fail_device(struct night *n, unsigned int i)
+{
+	return night_fail(n, dtrack_errclass(n->h), "%s: %s",
+			  n->c->device[i].name, dtrack_errmsg(n->h));
+}
+
+static bool fail_store(struct night *n, int err)
+{
+	return night_fail(n, class_of(err), "%s", n->store.why);
+}
+
+static bool check_cancel(struct night *n)
+{
+	if (signals_cancelled())
+		fail_file(n, -ECANCELED, "", "");
+	return !n->cls;
+}
+
+/* ---- Words -------------------------------------------------------------- */
+
+const char *night_state(const struct night *n)
+{
+	return !n->cls ? "completed" : n->cancelled ? "cancelled" : "failed";
+}
+
+const char *night_kind(const struct night *n)
+{
+	return !n->decided ? "" : n->full ? "full" : "incremental";
+}
+
+/* ---- The devices -------------------------------------------------------- */
+
+static bool look_at_bitmap(struct night *n, unsigned int i)
+{
+	const struct config_device *d = &n->c->device[i];
+	struct night_device *now = &n->device[i];
+	struct dtrack_bitmaps *list;
+	int ret = dtrack_bitmaps_get(n->h, now->dev, d->bitmap, &list);
+
+	now->has_bitmap = ret > 0;
+	if (ret == -ENOENT)
+		return true;
+	if (ret < 0)
+		return fail_device(n, i);
+	now->info = *dtrack_bitmaps_at(list, 0);
+	dtrack_bitmaps_free(list);
+	if (!(now->info.flags & DTRACK_BITMAP_BUSY))
+		return true;
+	return night_fail(n, "Busy",
+			  "%s: Bitmap '%s' is currently in use by another operation and cannot be used",
+			  d->name, d->bitmap);
+}
+
+static bool look_at_device(struct night *n, unsigned int i)
+{
+	struct night_device *now = &n->device[i];
+	struct dtrack_dev_info info;
+
+	if (dtrack_dev_find(n->h, n->c->device[i].device, &now->dev) ||
+	    dtrack_dev_info(n->h, now->dev, &info, sizeof(info)))
+		return fail_device(n, i);
+	now->bytes = info.bytes;
+	return look_at_bitmap(n, i);
+}
+
+static bool look_at_devices(struct night *n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n->c->nr; i++)
+		if (!look_at_device(n, i))
+			return false;
+	return true;
+}
+
+/* ---- What a folder holds ------------------------------------------------ */
+
+static void image_name(const struct night *n, unsigned int i, char *buf,
+		       size_t size)
+{
+	snprintf(buf, size, "%s.%s", n->c->device[i].name,
+		 point_format_word(n->c->format));
+}
+
+/* The run that wrote the manifest has come to its end, or was killed behind it. */
+static bool has_ended(const struct dtrack_manifest *m,
+		      const struct night_device *now)
+{
+	char uuid[DTRACK_UUID_TEXT];
+
+	if (!m->has_bitmap || m->complete)
+		return m->has_bitmap;
+	if (!now->has_bitmap)
+		return false;
+	dtrack_uuid_format(now->info.uuid, uuid);
+	return !strcmp(m->uuid, uuid) && now->info.generation == m->to &&
+	       now->info.last_run == m->run;
+}
+
+/* It is more than a copy of the image before, and what should come after that. */
+static bool follows(const struct dtrack_manifest *m,
+		    const struct point_image *before)
+{
+	if (!before)
+		return !m->has_from;
+	return m->has_from && m->from == before->generation &&
+	       m->run != before->run && !strcmp(m->uuid, before->uuid);
+}
+
+/* Whether an image is all that its restore point needs; @image gets it. */
+static bool take_image(struct night *n, unsigned int i, const char *folder,
+		       const struct point *before, struct point_image *image)
+{
+	const char *name = n->c->device[i].name;
+	char path[CHAIN_PATH_LEN + sizeof(image->file)];
+	struct dtrack_manifest m;
+
+	snprintf(image->device, sizeof(image->device), "%s", name);
+	image_name(n, i, image->file, sizeof(image->file));
+	snprintf(path, sizeof(path), "%s/%s", folder, image->file);
+	if (dtrack_manifest_read(n->h, path, &m, sizeof(m)) ||
+	    !has_ended(&m, &n->device[i]) ||
+	    !follows(&m, before ? point_image(before, name) : NULL))
+		return false;
+	memcpy(image->uuid, m.uuid, sizeof(image->uuid));
+	image->generation = m.to;
+	image->run = m.run;
+	image->size = m.bytes;
+	return !point_take(folder, image);
+}
+
+static bool take_images(struct night *n, const char *folder,
+			const struct point *before, struct point *p)
+{
+	for (p->nr = 0; p->nr < n->c->nr; p->nr++)
+		if (!take_image(n, p->nr, folder, before, &p->image[p->nr]))
+			return false;
+	return true;
+}
+
+/* From here on it is a restore point. */
+static bool store_point(struct night *n, const char *chain, struct point *p)
+{
+	char folder[CHAIN_PATH_LEN], above[CHAIN_PATH_LEN];
+	int ret;
+
+	chain_path(folder, &n->store, chain, p->name, NULL);
+	chain_path(above, &n->store, chain, NULL, NULL);
+	ret = file_sync_dir(n->store.folder);
+	if (!ret)
+		ret = file_sync_dir(above);
+	if (!ret)
+		ret = point_store(folder, p);
+	return ret ? fail_file(n, ret, "write restore point", folder) : true;
+}
+
+/* ---- What an interrupted run has left ------------------------------------ */
+
+/* Of a point's folder. */
+static int64_t time_of_name(const char *name)
+{
+	struct tm tm = { 0 };
+
+	return strptime(strchr(name, '-'), "-%Y%m%dT%H%M%SZ", &tm) ?
+	       timegm(&tm) : 0;
+}
+
+static bool begin_point(struct night *n, struct point *p,
+			const struct point *before, int64_t when)
+{
+	p->image = calloc(n->c->nr, sizeof(*p->image));
+	if (!p->image)
+		return night_fail(n, "GenericError", "no memory");
+	p->format = n->c->format;
+	p->previous = before ? before->number : 0;
+	point_time_format(when, p->time);
+	return true;
+}
+
+/*
+ * The newest of all points is partial: if all was copied it is whole, up to its
+ * point.json.
+ */
+static bool adopt(struct night *n, struct chain *c, struct point *p)
+{
+	const struct point *before = chain_last(c);
+	char folder[CHAIN_PATH_LEN];
+
+	if (p->number != n->store.last || c->broken[0])
+		return true;
+	if (!begin_point(n, p, before, time_of_name(p->name)))
+		return false;
+	if (!before)
+		snprintf(p->why, sizeof(p->why),
+			 "the run that made it was interrupted");
+	if (take_images(n, chain_path(folder, &n->store, c->name, p->name, NULL),
+			before, p)) {
+		if (!store_point(n, c->name, p))
+			return false;
+		p->state = POINT_WHOLE;
+	}
+	return true;
+}
+
+static bool adopt_newest(struct night *n)
+{
+	struct chain *c = n->store.nr ? &n->store.chain[n->store.nr - 1] : NULL;
+	struct point *p = c && c->nr ? &c->point[c->nr - 1] : NULL;
+
+	return !p || p->state != POINT_PARTIAL || adopt(n, c, p);
+}
+
+bool night_settle(struct night *n)
+{
+	int ret;
+
+	snprintf(n->store.folder, sizeof(n->store.folder), "%s", n->c->folder);
+	ret = store_scan(&n->store);
+	if (ret)
+		return fail_store(n, ret);
+	if (!look_at_devices(n) || !adopt_newest(n))
+		return false;
+	ret = store_sweep(&n->store);
+	return ret ? fail_store(n, ret) : true;
+}
+
+/* ---- Full or incremental ------------------------------------------------- */
+
+__attribute__((format(printf, 2, 3)))
+static bool because(struct night *n, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(n->why, sizeof(n->why), fmt, ap);
+	va_end(ap);
+	return true;
+}
+
+static bool bitmap_is_unfit(struct night *n, unsigned int i,
+			    const struct point_image *last)
+{
+	const struct config_device *d = &n->c->device[i];
+	const struct night_device *now = &n->device[i];
+	char uuid[DTRACK_UUID_TEXT];
+
+	if (!now->has_bitmap)
+		return because(n, "%s: bitmap '%s' is lost", d->name, d->bitmap);
+	dtrack_uuid_format(now->info.uuid, uuid);
+	if (now->info.flags & DTRACK_BITMAP_INCONSISTENT)
+		return because(n, "%s: bitmap '%s' is inconsistent", d->name,
+			       d->bitmap);
+	if (!(now->info.flags & DTRACK_BITMAP_RECORDING))
+		return because(n, "%s: bitmap '%s' does not record", d->name,
+			       d->bitmap);
+	if (d->granularity && d->granularity != now->info.granularity)
+		return because(n, "%s: the granularity has changed", d->name);
+	if (strcmp(uuid, last->uuid))
+		return because(n,
+			       "%s: bitmap '%s' is not the one of the last restore point",
+			       d->name, d->bitmap);
+	if (now->info.generation != last->generation)
+		return because(n,
+			       "%s: bitmap '%s' is at generation %" PRIu64 ", the last restore point at %" PRIu64,
+			       d->name, d->bitmap,
+			       (uint64_t)now->info.generation, last->generation);
+	return false;
+}
+
+static bool image_is_unfit(struct night *n, unsigned int i,
+			   const struct chain *c, const struct point *last,
+			   const struct point_image *image)
+{
+	char path[CHAIN_PATH_LEN];
+	struct dtrack_manifest m;
+
+	chain_path(path, &n->store, c->name, last->name, image->file);
+	if (image->size != n->device[i].bytes)
+		return because(n, "%s: the size has changed",
+			       n->c->device[i].name);
+	if (dtrack_manifest_read(n->h, path, &m, sizeof(m)))
+		return because(n, "%.900s", dtrack_errmsg(n->h));
+	if (m.to != image->generation || m.run != image->run ||
+	    strcmp(m.uuid, image->uuid))
+		return because(n, "the manifest of '%.900s' was changed since",
+			       path);
+	return false;
+}
+
+static bool device_is_unfit(struct night *n, unsigned int i,
+			    const struct chain *c, const struct point *last)
+{
+	const struct config_device *d = &n->c->device[i];
+	const struct point_image *image = point_image(last, d->name);
+
+	if (!image)
+		return because(n, "%s: it is not in the last restore point",
+			       d->name);
+	return bitmap_is_unfit(n, i, image) ||
+	       image_is_unfit(n, i, c, last, image);
+}
+
+static bool is_due(struct night *n, const struct chain *c)
+{
+	int64_t age = n->now - point_time_parse(c->point[0].time);
+	uint64_t every = n->c->full_every;
+
+	if (!n->c->in_days)
+		return chain_length(c) >= every &&
+		       because(n, "after %" PRIu64 " runs", every);
+	if (age < -SLACK)
+		return because(n, "the clock is before the last full copy");
+	return age + SLACK >= (int64_t)every * DAY &&
+	       because(n, "after %" PRIu64 " days", every);
+}
+
+static bool needs_full(struct night *n, const struct chain *c)
+{
+	const struct point *last;
+	unsigned int i;
+
+	if (!c)
+		return because(n, "there is no restore point yet");
+	if (c->broken[0])
+		return because(n, "%s", c->broken);
+	last = chain_last(c);
+	if (last->format != n->c->format)
+		return because(n, "the format has changed");
+	if (last->nr != n->c->nr)
+		return because(n, "the job's devices have changed");
+	for (i = 0; i < n->c->nr; i++)
+		if (device_is_unfit(n, i, c, last))
+			return true;
+	return is_due(n, c);
+}
+
+void night_decide(struct night *n)
+{
+	const struct chain *c = store_newest(&n->store);
+
+	n->full = needs_full(n, c);
+	clean_line(n->why);
+	n->decided = true;
+	if (!n->full)
+		memcpy(n->chain, c->name, sizeof(n->chain));
+}
+
+/* ---- Making it ---------------------------------------------------------- */
+
+static bool make_folder(struct night *n, const char *path)
+{
+	return !mkdir(path, 0700) ||
+	       fail_file(n, -errno, "make folder", path);
+}
+
+static bool make_folders(struct night *n, char *folder)
+{
+	struct point *p = &n->point;
+
+	p->number = n->store.last + 1;
+	chain_name(p->name, p->number, n->now);
+	if (n->full) {
+		memcpy(n->chain, p->name, sizeof(n->chain));
+		if (!make_folder(n, chain_path(folder, &n->store, n->chain,
+					       NULL, NULL)))
+			return false;
+	}
+	return make_folder(n, chain_path(folder, &n->store, n->chain, p->name,
+					 NULL));
+}
+
+/**
+ * struct cloning - the way through a folder.
+ * @from: the folder
+ * @to: the new one
+ * @file: the image; what has its name and more is its, too
+ */
+struct cloning {
+	const char *from;
+	const char *to;
+	const char *file;
+};
+
+static int clone_one(void *opaque, const char *name)
+{
+	const struct cloning *c = opaque;
+	char from[CHAIN_PATH_LEN + FILE_NAME_LEN];
+	char to[CHAIN_PATH_LEN + FILE_NAME_LEN];
+	size_t len = strlen(c->file);
+
+	if (strncmp(name, c->file, len) || (name[len] && name[len] != '.'))
+		return 0;
+	snprintf(from, sizeof(from), "%s/%s", c->from, name);
+	snprintf(to, sizeof(to), "%s/%s", c->to, name);
+	return file_clone(from, to, signals_cancelled);
+}
+
+/* The image before under a new name, to be brought up to date. */
+static bool clone_image(struct night *n, unsigned int i,
+			const struct point *before, const char *folder)
+{
+	const struct point_image *image = point_image(before,
+						      n->c->device[i].name);
+	char from[CHAIN_PATH_LEN];
+	struct cloning c = {
+		.from = chain_path(from, &n->store, n->chain, before->name,
+				   NULL),
+		.to = folder,
+		.file = image->file,
+	};
+	int ret = file_each(from, clone_one, &c);
+
+	return ret ? fail_file(n, ret, "copy the images of", from) : true;
+}
+
+/* For a full copy: one that is sound, and records. */
+static bool mend_bitmap(struct night *n, unsigned int i)
+{
+	const struct config_device *d = &n->c->device[i];
+	struct night_device *now = &n->device[i];
+	bool bad = now->has_bitmap &&
+		   (now->info.flags & DTRACK_BITMAP_INCONSISTENT ||
+		    (d->granularity &&
+		     d->granularity != now->info.granularity));
+
+	if (bad && dtrack_bitmap_remove(n->h, now->dev, d->bitmap))
+		return fail_device(n, i);
+	if ((bad || !now->has_bitmap) &&
+	    dtrack_bitmap_add(n->h, now->dev, d->bitmap, d->granularity, 0))
+		return fail_device(n, i);
+	if (!bad && now->has_bitmap &&
+	    !(now->info.flags & DTRACK_BITMAP_RECORDING) &&
+	    dtrack_bitmap_enable(n->h, now->dev, d->bitmap))
+		return fail_device(n, i);
+	return true;
+}
+
+static bool prepare(struct night *n, const struct point *before,
+		    const char *folder)
+{
+	unsigned int i;
+
+	for (i = 0; i < n->c->nr; i++)
+		if (!check_cancel(n) ||
+		    !(n->full ? mend_bitmap(n, i) :
+				clone_image(n, i, before, folder)))
+			return false;
+	return true;
+}
+
+static bool add_run(struct night *n, unsigned int i, const char *folder,
+		    struct dtrack_transaction *tx)
+{
+	struct dtrack_run_options o = DTRACK_RUN_OPTIONS_INIT;
+	char file[CONFIG_NAME_LEN + 8];
+	char target[CHAIN_PATH_LEN + sizeof(file) + 8];
+
+	image_name(n, i, file, sizeof(file));
+	snprintf(target, sizeof(target), "%s:%s/%s",
+		 point_format_word(n->c->format), folder, file);
+	o.target = target;
+	o.bitmap = n->c->device[i].bitmap;
+	o.sync = n->full ? DTRACK_SYNC_FULL : DTRACK_SYNC_INCREMENTAL;
+	o.mode = DTRACK_MODE_CONDITIONAL;
+	o.on_source_error = n->c->on_source_error;
+	o.on_target_error = n->c->on_target_error;
+	o.speed = n->c->speed;
+	o.jobs = (unsigned int)n->c->jobs;
+	o.request_size = n->c->request_size;
+	if (n->c->fsfreeze)
+		o.flags |= DTRACK_RUN_FSFREEZE;
+	return dtrack_transaction_backup(tx, n->device[i].dev, &o) >= 0 ||
+	       fail_device(n, i);
+}
+
+/* The first that failed, by the name that the job gives it. */
+static bool fail_runs(struct night *n, const struct dtrack_transaction *tx)
+{
+	struct dtrack_action_result r;
+	unsigned int i;
+
+	for (i = 0; i < n->c->nr; i++) {
+		dtrack_transaction_result(tx, i, &r, sizeof(r));
+		if (r.state == DTRACK_RUN_FAILED)
+			return night_fail(n, r.errclass, "%s: %s",
+					  n->c->device[i].name, r.errmsg);
+	}
+	if (n->cancelled)
+		return check_cancel(n);
+	return night_fail(n, dtrack_errclass(n->h), "%s", dtrack_errmsg(n->h));
+}
+
+static void cancel(void *running)
+{
+	dtrack_transaction_cancel(running);
+}
+
+static void resume(void *running)
+{
+	dtrack_transaction_resume(running);
+}
+
+static const struct signal_ops signal_ops = {
+	.cancel = cancel,
+	.resume = resume,
+};
+
+static bool execute(struct night *n, struct dtrack_transaction *tx)
+{
+	int err;
+
+	signals_give(&signal_ops, tx);
+	err = dtrack_transaction_execute(tx);
+	signals_take();
+	n->cancelled = err == -ECANCELED;
+	return err ? fail_runs(n, tx) : true;
+}
+
+static void count(struct night *n, const struct dtrack_transaction *tx)
+{
+	struct dtrack_action_result r;
+	unsigned int i;
+
+	for (i = 0; i < n->c->nr; i++) {
+		if (dtrack_transaction_result(tx, i, &r, sizeof(r)))
+			continue;
+		n->point.image[i].copied = r.bytes_copied;
+		n->bytes_copied += r.bytes_copied;
+		n->bytes_total += r.bytes_total;
+	}
+}
+
+/* All devices at one moment, and all of them or none. */
+static bool copy(struct night *n, const char *folder)
+{
+	struct dtrack_transaction *tx;
+	unsigned int i;
+	bool good = true;
+
+	if (dtrack_transaction_new(n->h, DTRACK_COMPLETION_GROUPED, &tx))
+		return night_fail(n, dtrack_errclass(n->h), "%s",
+				  dtrack_errmsg(n->h));
+	for (i = 0; good && i < n->c->nr; i++)
+		good = add_run(n, i, folder, tx);
+	if (good) {
+		good = execute(n, tx);
+		count(n, tx);
+	}
+	dtrack_transaction_free(tx);
+	return good;
+}
+
+/*
+ * All is copied.  Also after an error: a run may have failed to say in its
+ * manifest that it had ended well.
+ */
+static bool finish(struct night *n, const struct point *before,
+		   const char *folder)
+{
+	unsigned int i;
+
+	for (i = 0; i < n->c->nr; i++)
+		if (!look_at_bitmap(n, i))
+			return false;
+	if (!take_images(n, folder, before, &n->point))
+		return night_fail(n, "GenericError",
+				  "'%s' does not hold what was copied", folder);
+	n->made = store_point(n, n->chain, &n->point);
+	return n->made;
+}
+
+/* What remains of it fits no bitmap: the next run would remove it, too. */
+static void undo(struct night *n, const char *folder)
+{
+	char chain[CHAIN_PATH_LEN];
+
+	file_remove_tree(folder);
+	if (n->full)
+		rmdir(chain_path(chain, &n->store, n->chain, NULL, NULL));
+}
+
+static bool holds_all(struct night *n, const struct point *before,
+		      const char *folder)
+{
+	unsigned int i;
+
+	for (i = 0; i < n->c->nr; i++)
+		if (!look_at_bitmap(n, i))
+			return true;
+	return take_images(n, folder, before, &n->point);
+}
+
+static bool make(struct night *n, const struct point *before,
+		 const char *folder)
+{
+	bool good = prepare(n, before, folder) && copy(n, folder);
+
+	if (good)
+		return finish(n, before, folder);
+	/* Where it is not certain it stays, for the next run to decide. */
+	if (!holds_all(n, before, folder))
+		undo(n, folder);
+	return false;
+}
+
+bool night_make(struct night *n)
+{
+	const struct chain *c = n->full ? NULL : store_newest(&n->store);
+	const struct point *before = c ? chain_last(c) : NULL;
+	char folder[CHAIN_PATH_LEN];
+
+	if (!begin_point(n, &n->point, before, n->now))
+		return false;
+	snprintf(n->point.why, sizeof(n->point.why), "%s", n->why);
+	if (!make_folders(n, folder)) {
+		rmdir(chain_path(folder, &n->store, n->chain, NULL, NULL));
+		return false;
+	}
+	return make(n, before, folder);
+}
+
+/* ---- Old chains --------------------------------------------------------- */
+
+bool night_prune(struct night *n)
+{
+	const struct chain *c;
+	int ret;
+
+	store_free(&n->store);
+	ret = store_scan(&n->store);
+	if (ret)
+		return fail_store(n, ret);
+	c = store_newest(&n->store);
+	if (!c || strcmp(c->name, n->chain))
+		return night_fail(n, "GenericError",
+				  "chain '%s' is gone", n->chain);
+	if (c->broken[0])
+		return night_fail(n, "GenericError", "%s", c->broken);
+	ret = store_prune(&n->store, n->c->keep);
+	if (ret < 0)
+		return fail_store(n, ret);
+	n->pruned = (unsigned int)ret;
+	return true;
+}
+
+void night_free(struct night *n)
+{
+	store_free(&n->store);
+	point_free(&n->point);
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * night.h - one run of a job: which kind of restore point, and making it.
+ */
+#ifndef DTRACK_NIGHT_H
+#define DTRACK_NIGHT_H
+
+#include "chain.h"
+#include "option.h"
+
+#define NIGHT_ERROR_LEN	8192
+
+/**
+ * struct night_device - a device of the job, as it is.
+ * @dev: the device
+ * @bytes: its size
+ * @has_bitmap: the bitmap is there
+ * @info: it
+ */
+struct night_device {
+	struct dtrack_dev dev;
+	uint64_t bytes;
+	bool has_bitmap;
+	struct dtrack_bitmap_info info;
+};
+
+/**
+ * struct night - a run of a job.
+ * @h: the library's handle
+ * @c: the job
+ * @now: when it began, seconds since 1970
+ * @store: the folder, locked
+ * @device: the devices, as in @c
+ * @decided: the members up to @why are valid
+ * @full: a full copy, and a new chain
+ * @why: why, as text
+ * @chain: name of the chain that grows
+ * @point: the restore point
+ * @made: it is one, durably
+ * @bytes_copied: of all devices
+ * @bytes_total: of all devices
+ * @pruned: chains that were removed
+ * @cls: class of the error, NULL: there was none
+ * @cancelled: it was asked to end
+ * @error: the error, one line
+ */
+struct night {
+	struct dtrack *h;
+	const struct config *c;
+	int64_t now;
+	struct store store;
+	struct night_device device[CONFIG_MAX_DEVICES];
+	bool decided;
+	bool full;
+	char why[POINT_WHY_LEN];
+	char chain[FILE_NAME_LEN];
+	struct point point;
+	bool made;
+	uint64_t bytes_copied;
+	uint64_t bytes_total;
+	unsigned int pruned;
+	const char *cls;
+	bool cancelled;
+	char error[NIGHT_ERROR_LEN];
+};
+
+/**
+ * night_fail() - note an error; the first one counts.
+ * @n: the night
+ * @cls: its class
+ * @fmt: the words
+ *
+ * Return: false.
+ */
+bool night_fail(struct night *n, const char *cls, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/** night_state() - "completed", "failed" or "cancelled". */
+const char *night_state(const struct night *n);
+
+/** night_kind() - "full" or "incremental"; "" before that is decided. */
+const char *night_kind(const struct night *n);
+
+/**
+ * night_settle() - look at devices and folder; finish or remove what an
+ * interrupted run has left.
+ * @n: @h, @c and @now in
+ *
+ * A run that was killed after all had been copied has made a restore point: if
+ * all manifests say so it becomes one.
+ */
+bool night_settle(struct night *n);
+
+/**
+ * night_decide() - full or incremental.
+ * @n: settled
+ */
+void night_decide(struct night *n);
+
+/**
+ * night_make() - make the restore point.
+ * @n: decided
+ *
+ * Whatever fails, older restore points stay as they are, the bitmaps have all
+ * that the last one lacks, and what was half-made is removed.
+ */
+bool night_make(struct night *n);
+
+/**
+ * night_prune() - verify the chain, then remove old ones.
+ * @n: made
+ */
+bool night_prune(struct night *n);
+
+/** night_free() - free what it holds. */
+void night_free(struct night *n);
+
+#endif

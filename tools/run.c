@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * run.c - dtrack run: all that a nightly job needs, in one call.
+ *
+ * Locks, hooks and what is said of the run; what is copied is night.c's.
+ */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "hook.h"
+#include "night.h"
+#include "output.h"
+#include "signals.h"
+#include "status.h"
+#include "verbs.h"
+
+static const struct option_spec options[] = {
+	{ OPT_CHECK, "check", KIND_FLAG, NULL,
+	  "only look for mistakes in CONFIG", NULL },
+	{ 0 },
+};
+
+/**
+ * struct job - the verb's work.
+ * @call: the call
+ * @config: the configuration
+ * @night: the run
+ * @began: monotonic clock, seconds
+ * @config_lock: the configuration, locked: no hooks of two runs at once
+ * @folder_lock: a file in the folder, locked; -1: not ours
+ */
+struct job {
+	struct call *call;
+	struct config config;
+	struct night night;
+	double began;
+	int config_lock;
+	int folder_lock;
+};
+
+static double monotonic(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* ---- The configuration -------------------------------------------------- */
+
+static int read_config(struct job *job)
+{
+	struct call *call = job->call;
+	size_t len = 0;
+	char *text;
+	int ret = file_read(call->argv[0], CONFIG_MAX_BYTES, &text, &len);
+
+	if (ret)
+		return usage_error(call, "Could not read it: %s",
+				   strerror(-ret));
+	if (!config_parse(text, len, &job->config))
+		ret = usage_error(call, "%s", job->config.why);
+	free(text);
+	return ret ? ret : -1;
+}
+
+/* ---- Locks -------------------------------------------------------------- */
+
+/* Files of ours are closed by a hook's exec: it keeps no lock. */
+static bool lock(struct job *job, int *fd, const char *path, int flags)
+{
+	struct night *n = &job->night;
+
+	*fd = open(path, flags | O_CLOEXEC | O_NONBLOCK, 0600);
+	if (*fd < 0)
+		return night_fail(n, errno == EROFS ? "ReadOnly" :
+				  errno == EACCES ? "Permission" :
+				  errno == ENOSPC ? "NoSpace" : "GenericError",
+				  "Could not open '%s': %s", path,
+				  strerror(errno));
+	if (!flock(*fd, LOCK_EX | LOCK_NB))
+		return true;
+	if (errno == EWOULDBLOCK)
+		night_fail(n, "Busy", "Another run has locked '%s'", path);
+	else
+		night_fail(n, "GenericError", "Could not lock '%s': %s", path,
+			   strerror(errno));
+	close(*fd);
+	*fd = -1;
+	return false;
+}
+
+static bool lock_folder(struct job *job)
+{
+	char path[CONFIG_LINE_LEN + 8];
+
+	snprintf(path, sizeof(path), "%s/lock", job->config.folder);
+	return lock(job, &job->folder_lock, path, O_RDWR | O_CREAT | O_NOFOLLOW);
+}
+
+/* ---- Hooks -------------------------------------------------------------- */
+
+static bool run_hook(struct job *job, const char *which, const char *command,
+		     const struct hook_variable *variables)
+{
+	char why[256];
+
+	if (!command[0] || !hook_run(command, variables, why, sizeof(why)))
+		return true;
+	return night_fail(&job->night, "GenericError",
+			  "The hook '%s' failed: %s", which, why);
+}
+
+static bool run_before(struct job *job)
+{
+	const struct hook_variable v[] = {
+		{ "JOB", job->call->argv[0] },
+		{ "FOLDER", job->config.folder },
+		{ 0 },
+	};
+
+	return run_hook(job, "before", job->config.before, v);
+}
+
+static void run_after(struct job *job)
+{
+	struct night *n = &job->night;
+	char bytes[32];
+	const struct hook_variable v[] = {
+		{ "JOB", job->call->argv[0] },
+		{ "FOLDER", job->config.folder },
+		{ "STATUS", night_state(n) },
+		{ "KIND", night_kind(n) },
+		{ "WHY", n->why },
+		{ "CHAIN", n->made ? n->chain : "" },
+		{ "POINT", n->made ? n->point.name : "" },
+		{ "BYTES", bytes },
+		{ "ERROR", n->error },
+		{ 0 },
+	};
+
+	snprintf(bytes, sizeof(bytes), "%" PRIu64, n->bytes_copied);
+	run_hook(job, "after", job->config.after, v);
+}
+
+/* ---- The run ------------------------------------------------------------ */
+
+static void tell_clock(struct job *job)
+{
+	const struct chain *c = store_newest(&job->night.store);
+	const struct point *p = c ? chain_last(c) : NULL;
+	char line[256];
+
+	if (!p || point_time_parse(p->time) <= job->night.now)
+		return;
+	snprintf(line, sizeof(line),
+		 "the clock went back: the last restore point is of %s", p->time);
+	print_error_line(job->call, line);
+}
+
+static bool make(struct job *job)
+{
+	struct night *n = &job->night;
+
+	if (!night_settle(n))
+		return false;
+	tell_clock(job);
+	night_decide(n);
+	return night_make(n) && night_prune(n);
+}
+
+/* What comes behind the hook 'before' may come before it was run. */
+static void work(struct job *job)
+{
+	if (run_before(job) && lock_folder(job))
+		make(job);
+	run_after(job);
+}
+
+/* ---- The result --------------------------------------------------------- */
+
+static void say(struct job *job)
+{
+	const struct night *n = &job->night;
+	char line[NIGHT_ERROR_LEN + 2048], more[64] = "";
+
+	if (n->pruned)
+		snprintf(more, sizeof(more), ", %u old chain%s removed",
+			 n->pruned, n->pruned > 1 ? "s" : "");
+	if (n->made && n->full)
+		snprintf(line, sizeof(line), "full copy %s (%s): %" PRIu64
+			 " bytes copied%s", n->point.name, n->why,
+			 n->bytes_copied, more);
+	else if (n->made)
+		snprintf(line, sizeof(line), "incremental copy %s of chain %s: %"
+			 PRIu64 " bytes copied%s", n->point.name, n->chain,
+			 n->bytes_copied, more);
+	if (n->made)
+		print_error_line(job->call, line);
+	if (n->cls && n->decided && n->full && !n->made)
+		snprintf(line, sizeof(line), "full copy (%s): %s", n->why,
+			 n->error);
+	else
+		snprintf(line, sizeof(line), "%s", n->error);
+	if (n->cls)
+		print_error_line(job->call, line);
+}
+
+/* So that the status has the last success also of a run that came to nothing. */
+static void look_again(struct night *n)
+{
+	if (n->store.folder[0])
+		return;
+	snprintf(n->store.folder, sizeof(n->store.folder), "%s", n->c->folder);
+	store_scan(&n->store);
+}
+
+/* The file is the business of the run that has the lock. */
+static void tell(struct job *job)
+{
+	struct night *n = &job->night;
+	struct json_object *o;
+	int ret = 0;
+
+	look_again(n);
+	o = status_json(n, job->call->argv[0], monotonic() - job->began);
+	if (!n->cls || strcmp(n->cls, "Busy") || job->folder_lock >= 0)
+		ret = status_store(n, o);
+	say(job);
+	if (ret && !n->cls) {
+		night_fail(n, "GenericError",
+			   "Could not write the status file: %s",
+			   strerror(-ret));
+		print_error_line(job->call, n->error);
+	}
+	if (job->call->json)
+		print_json(o);
+	else
+		json_object_put(o);
+}
+
+/* ---- The verb ----------------------------------------------------------- */
+
+static int nightly(struct job *job)
+{
+	struct night *n = &job->night;
+
+	n->h = job->call->h;
+	n->c = &job->config;
+	n->now = time(NULL);
+	job->began = monotonic();
+	signals_catch();
+	if (lock(job, &job->config_lock, job->call->argv[0], O_RDONLY))
+		work(job);
+	tell(job);
+	return n->cls ? EXIT_FAILED : EXIT_DONE;
+}
+
+static int run(struct call *call)
+{
+	struct job *job = calloc(1, sizeof(*job));
+	int ret;
+
+	if (!job)
+		return failed_with(call, "GenericError", "no memory");
+	job->call = call;
+	job->config_lock = -1;
+	job->folder_lock = -1;
+	ret = read_config(job);
+	if (ret < 0)
+		ret = call->option[OPT_CHECK].given ? done(call) : nightly(job);
+	night_free(&job->night);
+	/* Locks go with their files. */
+	if (job->folder_lock >= 0)
+		close(job->folder_lock);
+	if (job->config_lock >= 0)
+		close(job->config_lock);
+	free(job);
+	return ret;
+}
+
+const struct verb verb_run = {
+	.name = "run",
+	.run = run,
+	.args = "CONFIG",
+	.summary = "Do what a nightly job needs: a new restore point of its devices.",
+	.details =
+"CONFIG is one job, see dtrack.conf(5): devices with their bitmaps, and a folder\n"
+"with chains of restore points. The first run copies all, later ones what has\n"
+"changed. A new chain with a full copy is begun, and the reason told, when it is\n"
+"due, when a bitmap is lost, inconsistent or does not belong to the last restore\n"
+"point, and when something in the chain is missing or was changed. Old chains are\n"
+"removed only when the newest one is found whole. All devices are copied as of\n"
+"one moment, and all of them or none.\n"
+"\n"
+"A run says one line on stderr and leaves FOLDER/status.json for monitoring; with\n"
+"--json it prints that, too. Two at once: the second one fails. SIGINT and SIGTERM\n"
+"cancel in order; whatever happens, older restore points stay as they are, and\n"
+"what is half-made is removed at once or by the next run.",
+	.options = options,
+};

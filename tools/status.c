@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * status.c - how the last run of a job ended, for monitoring.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "output.h"
+#include "status.h"
+
+static struct json_object *text_or_null(const char *text)
+{
+	char clean[NIGHT_ERROR_LEN];
+
+	if (!text[0])
+		return NULL;
+	snprintf(clean, sizeof(clean), "%s", text);
+	clean_line(clean);
+	return json_object_new_string(clean);
+}
+
+static void put_text(struct json_object *o, const char *key, const char *text)
+{
+	json_object_object_add(o, key, text_or_null(text));
+}
+
+static void put_number(struct json_object *o, const char *key, uint64_t value)
+{
+	json_object_object_add(o, key, json_object_new_uint64(value));
+}
+
+static struct json_object *success_json(const char *chain,
+					const struct point *p)
+{
+	struct json_object *o = json_object_new_object();
+
+	put_text(o, "time", p->time);
+	put_text(o, "kind", p->previous ? "incremental" : "full");
+	put_text(o, "chain", chain);
+	put_text(o, "point", p->name);
+	put_number(o, "bytes-copied", point_copied(p));
+	return o;
+}
+
+/* As the folder has it, which does not forget. */
+static struct json_object *last_success(const struct night *n)
+{
+	const struct chain *c = store_newest(&n->store);
+	const struct point *p = c ? chain_last(c) : NULL;
+
+	if (n->made)
+		return success_json(n->chain, &n->point);
+	return p && p->state == POINT_WHOLE ? success_json(c->name, p) : NULL;
+}
+
+struct json_object *status_json(const struct night *n, const char *job,
+				double seconds)
+{
+	struct json_object *o = json_object_new_object();
+	char when[POINT_TIME_LEN];
+
+	put_text(o, "format", "dtrack-status");
+	put_number(o, "version", 1);
+	put_text(o, "job", job);
+	put_text(o, "time", point_time_format(n->now, when));
+	put_number(o, "seconds", seconds > 0 ? (uint64_t)seconds : 0);
+	put_text(o, "status", night_state(n));
+	put_text(o, "kind", night_kind(n));
+	json_object_object_add(o, "why", json_object_new_string(n->why));
+	put_text(o, "chain", n->made ? n->chain : "");
+	put_text(o, "point", n->made ? n->point.name : "");
+	put_number(o, "bytes-copied", n->bytes_copied);
+	put_number(o, "bytes-total", n->bytes_total);
+	put_number(o, "pruned", n->pruned);
+	json_object_object_add(o, "error",
+			       n->cls ? error_json(n->cls, n->error) : NULL);
+	json_object_object_add(o, "last-success", last_success(n));
+	return o;
+}
+
+int status_store(const struct night *n, struct json_object *o)
+{
+	char path[CONFIG_LINE_LEN + 16], *text = NULL;
+	int ret = -ENOMEM;
+
+	if (n->c->status[0])
+		snprintf(path, sizeof(path), "%s", n->c->status);
+	else
+		snprintf(path, sizeof(path), "%s/status.json", n->c->folder);
+	if (asprintf(&text, "%s\n", json_object_to_json_string_ext(o,
+		     JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
+		     JSON_C_TO_STRING_NOSLASHESCAPE)) >= 0)
+		ret = file_replace(path, text);
+	free(text);
+	return ret;
+}

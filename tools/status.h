@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * status.h - how the last run of a job ended, for monitoring.
+ *
+ * One JSON object:
+ *
+ *	"format"	"dtrack-status"
+ *	"version"	1
+ *	"job"		path of the configuration
+ *	"time"		when the run began, UTC
+ *	"seconds"	that it took
+ *	"status"	"completed", "failed" or "cancelled"
+ *	"kind"		"full" or "incremental"; null: it did not get that far
+ *	"why"		why it was full; "" for an incremental
+ *	"chain", "point"	names of folders, or null
+ *	"bytes-copied", "bytes-total"
+ *	"pruned"	chains that were removed
+ *	"error"		null, or an object: "class", "message"
+ *	"last-success"	null, or an object about the newest restore point:
+ *	  "time", "kind", "chain", "point", "bytes-copied"
+ */
+#ifndef DTRACK_STATUS_H
+#define DTRACK_STATUS_H
+
+#include <json-c/json.h>
+
+#include "night.h"
+
+/**
+ * status_json() - a run as the status file has it.
+ * @n: the run, ended
+ * @job: path of the configuration
+ * @seconds: that it took
+ */
+struct json_object *status_json(const struct night *n, const char *job,
+				double seconds);
+
+/**
+ * status_store() - write the status file.
+ * @n: the run
+ * @o: the document
+ *
+ * Return: 0 or a negative errno.
+ */
+int status_store(const struct night *n, struct json_object *o);
+
+#endif
