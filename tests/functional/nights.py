@@ -1,0 +1,298 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Chains of 'dtrack run': every night's content can be had back, whatever goes
+wrong in between."""
+import glob
+import json
+import os
+import shutil
+import signal
+import subprocess
+
+import abi
+import dm
+from kit import *
+from runs import PRELOAD, Holed
+
+FOLDER, CONFIG = '/tmp/nights', '/tmp/nights.conf'
+GRANULARITY = 4 * K
+
+
+class Site:
+    """Two tracked devices and a job that copies them into a folder on a file
+    system of its own."""
+
+    def __init__(self, rng, sizes=(2 * M, M + 12 * K), room='160m'):
+        self.rng = rng
+        self.loops = [Loop(size, byte=0x11) for size in sizes]
+        self.lowers = [Holed(loop, hole=loop.size // 2 // GRANULARITY * GRANULARITY)
+                       for loop in self.loops]
+        self.devices = []
+        self.model = [bytearray(b'\x11' * size) for size in sizes]
+        self.content = {}       # number of a restore point -> the devices then
+        self.copied = self.written = 0
+        os.makedirs(FOLDER, exist_ok=True)
+        run('mount', '-t', 'tmpfs', '-o', f'size={room}', 'none', FOLDER)
+        dm.cleanup.callback(run, 'umount', FOLDER, status=None)
+        self.track()
+
+    def track(self):
+        self.devices = [Tracked(lower) for lower in self.lowers]
+        self.configure()
+
+    def configure(self, **keys):
+        keys = {'keep': 2, 'full-every': '6 runs', **keys}
+        with open(CONFIG, 'w', encoding='utf-8') as file:
+            print('[job]', f'folder = {FOLDER}', sep='\n', file=file)
+            for key, value in keys.items():
+                print(f'{key} = {value}', file=file)
+            for i, t in enumerate(self.devices):
+                print(f'[device d{i}]', f'device = {t.name}', 'bitmap = nightly',
+                      f'granularity = {GRANULARITY}', sep='\n', file=file)
+
+    # ---- The day ----
+
+    def work(self):
+        """Random writes."""
+        for _ in range(self.rng.randint(1, 12)):
+            i = self.rng.randrange(len(self.devices))
+            length = self.rng.randint(1, 12) * GRANULARITY
+            self.write(i, self.rng.randrange(
+                (self.devices[i].size - length) // GRANULARITY) * GRANULARITY,
+                length)
+
+    def write(self, i, offset, length):
+        data = bytes([self.rng.randrange(256)]) * length
+        dm.write(self.devices[i].path, offset, data)
+        self.model[i][offset:offset + length] = data
+        self.written += length
+
+    def now(self):
+        return [bytes(content) for content in self.model]
+
+    # ---- The night ----
+
+    def folders(self):
+        """Of restore points and what may become one, by number."""
+        return {int(os.path.basename(path).split('-')[0]): path
+                for path in glob.glob(f'{FOLDER}/0*/0*')}
+
+    def points(self):
+        return {number: path for number, path in self.folders().items()
+                if os.path.exists(f'{path}/point.json')}
+
+    def chains(self):
+        return sorted(glob.glob(f'{FOLDER}/0*'))
+
+    def read_sectors(self):
+        return sum(int(open(f'/sys/block/{t.path[5:]}/stat').read().split()[2])
+                   for t in self.devices)
+
+    def run(self, status=0, env=None):
+        """One run; what it had to say. It is noted what was copied, and what
+        it may have made a restore point of."""
+        chains, now = self.chains(), self.now()
+        number = max([0, *self.folders()]) + 1
+        before = self.read_sectors()
+        done = run('dtrack', 'run', CONFIG, status=status,
+                   env={**os.environ, **(env or {})})
+        began = set(self.chains()) - set(chains)
+        full = began or 'full copy (' in done.stderr
+        if not full:
+            self.copied += (self.read_sectors() - before) * SECTOR
+        # removed points' numbers are not known here, so all above may be it
+        for later in range(number, number + 40):
+            self.content[later] = now
+        return done.stderr
+
+    def status(self):
+        with open(f'{FOLDER}/status.json', encoding='utf-8') as file:
+            return json.load(file)
+
+    def good(self, kind, why=None):
+        before = set(self.points())
+        text = self.run()
+        answer = self.status()
+        same((answer['status'], answer['kind']), ('completed', kind), text)
+        if why is not None:
+            true(why in answer['why'], f'{answer["why"]!r} has no {why!r}')
+        number = max(self.points())
+        true(number not in before, 'a new restore point')
+        self.check(number)
+        return answer
+
+    def bad(self, *texts):
+        """A run that fails, says so, and leaves all restore points."""
+        before, folders = self.points(), self.folders()
+        text = self.run(status=1)
+        for words in texts:
+            true(words in text, f'{text!r} has no {words!r}')
+        # one that was whole but for its last file may have got that
+        true(before.items() <= self.points().items() <= folders.items(),
+             f'restore points after {text!r}: {sorted(self.points())}')
+
+    def kill(self, env):
+        self.run(status=-signal.SIGKILL, env={'LD_PRELOAD': PRELOAD, **env})
+
+    # ---- What is kept ----
+
+    def check(self, number):
+        path = self.points()[number]
+        for i, content in enumerate(self.content[number]):
+            with open(f'{path}/d{i}.raw', 'rb') as file:
+                true(file.read() == content,
+                     f'd{i} of {path} is not what it was that night')
+
+    def check_all(self):
+        """Every restore point, and that there is nothing else."""
+        same(self.folders(), self.points(), 'restore points')
+        for number in self.points():
+            self.check(number)
+        same([p for p in os.listdir(FOLDER) if p not in ('lock', 'status.json')
+              and not os.path.basename(p).startswith('0')], [], 'other files')
+
+
+# ---- What goes wrong ----
+
+def plain(site):
+    site.run()
+
+
+def killed(site):
+    """Anywhere: at any of its ioctls, of which an incremental has some 25."""
+    site.run(status=None, env={
+        'LD_PRELOAD': PRELOAD, 'DTR_KILL_AT': str(site.rng.randint(3, 20)),
+        'DTR_KILL_WHEN': site.rng.choice(['before', 'after'])})
+
+
+def killed_late(site):
+    """All is copied and the kernel has made its last step."""
+    site.configure(after='kill -9 $PPID')
+    site.run(status=-signal.SIGKILL)
+    site.configure()
+
+
+def source_breaks(site):
+    i = site.rng.randrange(len(site.lowers))
+    lower = site.lowers[i]
+    site.write(i, lower.hole, GRANULARITY)
+    lower.breaks()
+    site.bad('Could not read')
+    lower.mend()
+
+
+def target_full(site):
+    with open(f'{FOLDER}/ballast', 'wb', buffering=0) as file:
+        with fails('ENOSPC'):
+            while file.write(bytes(64 * K)):
+                pass
+    try:
+        site.bad('No space left on device')
+    finally:
+        os.unlink(f'{FOLDER}/ballast')
+
+
+def target_readonly(site):
+    run('mount', '-o', 'remount,ro', FOLDER)
+    site.bad(f"Could not open '{FOLDER}/lock': Read-only file system")
+    run('mount', '-o', 'remount,rw', FOLDER)
+
+
+def module_lost(site):
+    for t in site.devices:
+        t.ctl.close()
+        t.remove()
+    run('rmmod', 'dm_dirtytrack')
+    run('insmod', f'{os.environ["DTR_MODDIR"]}/dm-dirtytrack.ko')
+    site.track()
+    site.work()
+    site.good('full', 'is lost')
+
+
+def bitmap_cleared(site):
+    """By somebody who should not have: what was dirty is gone."""
+    t = site.rng.choice(site.devices)
+    if b'nightly' in [i.name for i in t.ctl.infos(t.dev)]:
+        t.ctl.clear(t.dev, 'nightly')
+    site.good('full')
+
+
+def image_changed(site):
+    """By somebody who has mounted it, say. It is not what it was: forgotten."""
+    site.run()
+    points = site.points()
+    number = max(points)
+    with open(f'{points[number]}/d0.raw', 'r+b') as file:
+        file.write(b'changed')
+    site.work()
+    site.good('full', 'was changed since')
+    shutil.rmtree(points[number])
+
+
+EVENTS = [plain] * 12 + [killed] * 8 + [killed_late] * 2 + \
+    [source_breaks, target_full] * 2 + \
+    [target_readonly, module_lost, bitmap_cleared, image_changed]
+
+
+@case(limit=300, kernels=('uml',))
+def nights_30():
+    """This test will run a job for 30 nights of random writes, kills, errors of
+    source and target, a lost module, and people who meddle: every restore point
+    that is kept has what was there that night, and the incrementals read at
+    most twice what was written."""
+    site = Site(seed())
+    events = EVENTS[:]
+    same(len(events), 30, 'nights')
+    site.rng.shuffle(events)
+    for event in events:
+        site.work()
+        print(f'# {event.__name__}', flush=True)
+        event(site)
+    site.work()
+    site.run()
+    site.good('incremental')
+    site.check_all()
+    same(site.now(), [dm.read(t.path, 0, t.size) for t in site.devices],
+         'the devices')
+    true(site.copied <= 2 * site.written,
+         f'{site.copied} bytes copied, {site.written} written')
+    print(f'# {site.copied} bytes copied, {site.written} written', flush=True)
+
+
+def _mounted(site):
+    points = [f'/tmp/nights-fs{i}' for i in range(len(site.devices))]
+    for t, point in zip(site.devices, points):
+        run('mkfs.ext4', '-q', '-E', 'lazy_itable_init=0', t.path)
+        os.makedirs(point, exist_ok=True)
+        run('mount', t.path, point)
+        dm.cleanup.callback(run, 'umount', point, status=None)
+    return points
+
+
+def _write(path, data):
+    with open(path, 'wb') as file:
+        file.write(data)
+
+
+@case(kernels=('uml',))
+def nights_fsfreeze():
+    """This test will run a job over two mounted file systems that are held
+    still at the freeze: what was only in memory is in the images, without their
+    journals, and all have thawed."""
+    site = Site(seed(), sizes=(8 * M, 8 * M), room='64m')
+    points = _mounted(site)
+    site.configure(fsfreeze='yes')
+    run('dtrack', 'run', CONFIG)
+    for point in points:
+        _write(f'{point}/file', os.urandom(200 * K))
+    answer = json.loads(run('dtrack', 'run', CONFIG, '--json').stdout)
+    same((answer['status'], answer['kind']), ('completed', 'incremental'), answer)
+    true(2 * 200 * K <= answer['bytes-copied'] < 4 * M, answer)
+    os.makedirs('/tmp/nights-copy', exist_ok=True)
+    newest = site.points()[max(site.points())]
+    for i, point in enumerate(points):
+        run('mount', '-o', 'loop,ro,noload', f'{newest}/d{i}.raw',
+            '/tmp/nights-copy')
+        run('cmp', f'{point}/file', '/tmp/nights-copy/file')
+        run('umount', '/tmp/nights-copy')
+        _write(f'{point}/more', b'thawed')
+        os.sync()
