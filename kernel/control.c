@@ -109,7 +109,7 @@ static int do_version(struct dtr_call *call)
 
 	arg->out_abi = DTRACK_ABI_VERSION;
 	arg->out_max_bitmaps = DTRACK_MAX_BITMAPS;
-	arg->out_features = 0;
+	arg->out_features = DTRACK_FEATURE_WRITES;
 	arg->out_max_memory = dtr_tracker_max_memory();
 	return 0;
 }
@@ -499,6 +499,7 @@ static bool name_terminated(const u8 *name)
 /**
  * struct dtr_command - a row of the dispatch table.
  * @size: of the struct as this module knows it
+ * @least: of the struct in version 1, where it has grown since
  * @flags: that are known
  * @dev: offset of its struct dtrack_dev; 0: it has none
  * @name: offset of its name; 0: it has none
@@ -508,6 +509,7 @@ static bool name_terminated(const u8 *name)
  */
 struct dtr_command {
 	size_t size;
+	size_t least;
 	u32 flags;
 	size_t dev;
 	size_t name;
@@ -526,7 +528,8 @@ static const struct dtr_command commands[] = {
 	[_IOC_NR(DTRACK_IOC_LIST)] = {
 		.size = sizeof(struct dtrack_ioc_list), .run = do_list },
 	[_IOC_NR(DTRACK_IOC_INFO)] = {
-		BITMAP(dtrack_ioc_info), .run = do_info },
+		BITMAP(dtrack_ioc_info), .run = do_info,
+		.least = offsetof(struct dtrack_ioc_info, out_writes) },
 	[_IOC_NR(DTRACK_IOC_ADD)] = {
 		BITMAP(dtrack_ioc_add), .changes = true, .run = do_add,
 		.flags = DTRACK_ADD_DISABLED | DTRACK_ADD_PERSISTENT },
@@ -605,10 +608,11 @@ static int execute(const struct dtr_command *command, struct dtr_call *call,
 		   void __user *uarg, u32 usize)
 {
 	int r = copy_struct_from_user(&call->arg, command->size, uarg, usize);
+	size_t known = min_t(size_t, usize, command->size);
 
 	if (r)
 		return r;
-	if (copy_to_user(uarg, &call->arg, command->size))
+	if (copy_to_user(uarg, &call->arg, known))
 		return -EFAULT;
 	r = prepare_call(command, call);
 	if (r)
@@ -617,7 +621,7 @@ static int execute(const struct dtr_command *command, struct dtr_call *call,
 	if (call->t)
 		dtr_tracker_put(call->t);
 	if ((!r || r == -EMSGSIZE || command->tells_failure) &&
-	    copy_to_user(uarg, &call->arg, command->size))
+	    copy_to_user(uarg, &call->arg, known))
 		r = -EFAULT;
 	return r;
 }
@@ -639,7 +643,7 @@ static long control_ioctl(struct file *filp, unsigned int cmd,
 		return r;
 	if (get_user(usize, (u32 __user *)uarg))
 		return -EFAULT;
-	if (usize < command->size)
+	if (usize < (command->least ? command->least : command->size))
 		return -EINVAL;
 	if (usize > PAGE_SIZE)
 		return -E2BIG;

@@ -33,19 +33,19 @@ struct dtr_epoch *dtr_epoch_create(u64 size, int shift,
 		return ERR_PTR(-ENOMEM);
 	INIT_LIST_HEAD(&epoch->link);
 	epoch->map.shift = DTR_MIN_SHIFT;
-	epoch->inflight = alloc_percpu(unsigned long);
-	if (!epoch->inflight)
+	epoch->cpus = alloc_percpu(struct dtr_cpu_writes);
+	if (!epoch->cpus)
 		goto err_epoch;
 	if (shift >= 0) {
 		r = dtr_bitmap_init(&epoch->map, size, shift, &dtr_leaf_ops,
 				    pool);
 		if (r)
-			goto err_inflight;
+			goto err_cpus;
 	}
 	return epoch;
 
-err_inflight:
-	free_percpu(epoch->inflight);
+err_cpus:
+	free_percpu(epoch->cpus);
 err_epoch:
 	kfree(epoch);
 	return ERR_PTR(r);
@@ -62,7 +62,7 @@ void dtr_epoch_destroy(struct dtr_epoch *epoch)
 	if (IS_ERR_OR_NULL(epoch))
 		return;
 	dtr_bitmap_exit(&epoch->map);
-	free_percpu(epoch->inflight);
+	free_percpu(epoch->cpus);
 	kfree(epoch);
 }
 
@@ -70,8 +70,9 @@ void dtr_epoch_destroy(struct dtr_epoch *epoch)
  * dtr_epoch_idle() - whether no write is in flight in a retired epoch.
  * @epoch: retired: a grace period has passed since it was replaced
  *
- * Each CPU's count only falls by now, so that a sum read while others fall is
- * at least the sum at the end of the reading: zero is never read too early.
+ * What began does not change any more, and each CPU's count of what ended only
+ * rises, so that a sum read meanwhile is at most the sum at the end of the
+ * reading: it is never equal too early.
  *
  * Context: any.
  */
@@ -80,11 +81,72 @@ bool dtr_epoch_idle(const struct dtr_epoch *epoch)
 	unsigned long sum = 0;
 	int cpu;
 
-	for_each_possible_cpu(cpu)
-		sum += READ_ONCE(*per_cpu_ptr(epoch->inflight, cpu));
+	for_each_possible_cpu(cpu) {
+		const struct dtr_cpu_writes *w = per_cpu_ptr(epoch->cpus, cpu);
+
+		sum += READ_ONCE(w->all.nr) - READ_ONCE(w->ended);
+	}
 	/* Pairs with smp_wmb() in dtr_write_end_late(): idle => re-marked. */
 	smp_rmb();
 	return !sum;
+}
+
+static void add_cpu(struct dtr_writes *sum, const struct dtr_cpu_writes *w)
+{
+	unsigned long nr = READ_ONCE(w->all.nr);
+	unsigned long last = READ_ONCE(w->last);
+	int i;
+
+	if (nr && (!sum->nr || time_after(last, sum->last)))
+		sum->last = last;
+	sum->nr += nr;
+	sum->sectors += READ_ONCE(w->all.sectors);
+	for (i = 0; i < DTR_NR_KINDS; i++) {
+		sum->of_nr[i] += READ_ONCE(w->of[i].nr);
+		sum->of_sectors[i] += READ_ONCE(w->of[i].sectors);
+	}
+}
+
+/**
+ * dtr_epoch_count() - add an epoch's writes to a sum.
+ * @epoch: exact once it has been retired for a grace period
+ * @sum: in and out
+ *
+ * Context: any.
+ */
+void dtr_epoch_count(const struct dtr_epoch *epoch, struct dtr_writes *sum)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		add_cpu(sum, per_cpu_ptr(epoch->cpus, cpu));
+}
+
+/**
+ * dtr_clock_count_kind() - count what is no plain write by itself, too.
+ * @clock: the device's
+ * @op: what it is; what is not known is one of the others
+ * @nr_sectors: of it
+ *
+ * To be called before dtr_write_begin().
+ *
+ * Context: any.
+ */
+void dtr_clock_count_kind(struct dtr_clock *clock, enum req_op op,
+			  u32 nr_sectors)
+{
+	struct dtr_epoch *epoch;
+	enum dtr_kind kind = op == REQ_OP_DISCARD ? DTR_DISCARDS :
+			     op == REQ_OP_WRITE_ZEROES ? DTR_ZEROES :
+			     DTR_OTHERS;
+
+	if (!nr_sectors)
+		return;
+	preempt_disable();
+	epoch = rcu_dereference_sched(clock->epoch);
+	this_cpu_inc(epoch->cpus->of[kind].nr);
+	this_cpu_add(epoch->cpus->of[kind].sectors, nr_sectors);
+	preempt_enable();
 }
 
 /**
@@ -114,13 +176,15 @@ void dtr_write_end_late(struct dtr_clock *clock, struct dtr_write *write)
 {
 	struct dtr_epoch *now;
 
+	if (!write->epoch)
+		return;
 	preempt_disable();
 	now = rcu_dereference_sched(clock->epoch);
 	dtr_epoch_mark(clock, now, write->sector, write->nr_sectors);
 	preempt_enable();
 	/* Pairs with smp_rmb() in dtr_epoch_idle(): marked before drained. */
 	smp_wmb();
-	this_cpu_dec(*write->epoch->inflight);
+	this_cpu_inc(write->epoch->cpus->ended);
 	/* The epoch may be gone; the clock stays until the bio has ended. */
 	schedule_work(clock->reap);
 }

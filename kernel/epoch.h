@@ -10,13 +10,16 @@
  * is marked again, in the epoch that is current when it completes: the copy
  * that the rotation made way for may have read the device before it landed.
  *
- * In-flight writes are counted for each CPU, without a shared cache line.
- * After the grace period nothing is added to an old epoch's count, so that the
- * sum over the CPUs only falls and zero means drained.
+ * Writes are counted for each CPU, without a shared cache line, as they begin
+ * and as they end.  After the grace period none begins in an old epoch, so that
+ * the sum of those that ended only rises, and what began has ended when both
+ * are the same.  The count of those that began is also what users are shown.
  */
 #ifndef DTR_EPOCH_H
 #define DTR_EPOCH_H
 
+#include <linux/blk_types.h>
+#include <linux/jiffies.h>
 #include <linux/percpu.h>
 #include <linux/preempt.h>
 #include <linux/rcupdate.h>
@@ -25,17 +28,63 @@
 
 struct dtr_leaf_pool;
 
+/* Writes that are counted by themselves, beside all. */
+enum dtr_kind {
+	DTR_DISCARDS,
+	DTR_ZEROES,
+	DTR_OTHERS,
+	DTR_NR_KINDS,
+};
+
+/* On 32 bits these are modulo 2^32. */
+struct dtr_tally {
+	unsigned long nr;
+	unsigned long sectors;
+};
+
+/**
+ * struct dtr_cpu_writes - one CPU's writes of an epoch.
+ * @all: those that began here
+ * @ended: writes that ended here, wherever they began
+ * @last: when the last one began, jiffies
+ * @of: what of @all is no plain write
+ *
+ * The first half is all that a plain write touches, of one cache line.
+ */
+struct dtr_cpu_writes {
+	struct dtr_tally all;
+	unsigned long ended;
+	unsigned long last;
+	struct dtr_tally of[DTR_NR_KINDS];
+} __aligned(4 * sizeof(long));
+
+/**
+ * struct dtr_writes - writes of many CPUs and epochs, each when it began.
+ * @nr: of all kinds
+ * @sectors: of all kinds
+ * @of_nr: of those, by kind
+ * @of_sectors: of those, by kind
+ * @last: when the last one began, jiffies; means nothing when @nr is 0
+ */
+struct dtr_writes {
+	u64 nr;
+	u64 sectors;
+	u64 of_nr[DTR_NR_KINDS];
+	u64 of_sectors[DTR_NR_KINDS];
+	unsigned long last;
+};
+
 /**
  * struct dtr_epoch - a live map and its writes.
- * @inflight: writes that map() began and end_io() has not ended, by the CPU
- *	that did so: only the sum means something
+ * @cpus: counts, by the CPU that map() or end_io() ran on: only the sums mean
+ *	something
  * @map: the live map; has no bits (nr_bits 0) while nothing records.
  *	Marked under preempt_disable() by whoever found this epoch current,
  *	owned by the tracker's mutex after the grace period that retires it
  * @link: in the list of retired epochs; protected by the tracker's mutex
  */
 struct dtr_epoch {
-	unsigned long __percpu *inflight;
+	struct dtr_cpu_writes __percpu *cpus;
 	struct dtr_bitmap map;
 	struct list_head link;
 };
@@ -58,7 +107,7 @@ struct dtr_clock {
 
 /**
  * struct dtr_write - what a write in flight remembers, in its bio's data.
- * @epoch: where it is counted
+ * @epoch: where it is counted; NULL: it changes nothing and is not
  * @sector: first sector, relative to the device
  * @nr_sectors: > 0
  */
@@ -72,6 +121,9 @@ struct dtr_epoch *dtr_epoch_create(u64 size, int shift,
 				   struct dtr_leaf_pool *pool);
 void dtr_epoch_destroy(struct dtr_epoch *epoch);
 bool dtr_epoch_idle(const struct dtr_epoch *epoch);
+void dtr_epoch_count(const struct dtr_epoch *epoch, struct dtr_writes *sum);
+void dtr_clock_count_kind(struct dtr_clock *clock, enum req_op op,
+			  u32 nr_sectors);
 void dtr_clock_overflow(struct dtr_clock *clock, const struct dtr_epoch *epoch);
 void dtr_write_end_late(struct dtr_clock *clock, struct dtr_write *write);
 
@@ -103,13 +155,17 @@ static __always_inline void dtr_write_begin(struct dtr_clock *clock,
 					    struct dtr_write *write, u64 sector,
 					    u32 nr_sectors)
 {
+	struct dtr_cpu_writes __percpu *cpus;
 	struct dtr_epoch *epoch;
 
 	write->sector = sector;
 	write->nr_sectors = nr_sectors;
 	preempt_disable();
 	epoch = rcu_dereference_sched(clock->epoch);
-	this_cpu_inc(*epoch->inflight);
+	cpus = epoch->cpus;
+	this_cpu_inc(cpus->all.nr);
+	this_cpu_add(cpus->all.sectors, nr_sectors);
+	this_cpu_write(cpus->last, jiffies);
 	dtr_epoch_mark(clock, epoch, sector, nr_sectors);
 	preempt_enable();
 	write->epoch = epoch;
@@ -118,7 +174,8 @@ static __always_inline void dtr_write_begin(struct dtr_clock *clock,
 /**
  * dtr_write_end() - the write has come back from below, failed or not.
  * @clock: the device's
- * @write: from dtr_write_begin(); the epoch it names may be gone afterwards
+ * @write: from dtr_write_begin(), or of no epoch; the epoch it names may be
+ *	gone afterwards
  *
  * To be called before the bio is ended.  That the epoch may be replaced just
  * after the comparison does no harm: the data has landed, whoever reads the
@@ -130,7 +187,7 @@ static __always_inline void dtr_write_end(struct dtr_clock *clock,
 					  struct dtr_write *write)
 {
 	if (likely(rcu_access_pointer(clock->epoch) == write->epoch))
-		this_cpu_dec(*write->epoch->inflight);
+		this_cpu_inc(write->epoch->cpus->ended);
 	else
 		dtr_write_end_late(clock, write);
 }

@@ -148,6 +148,7 @@ int dtr_tracker_info(struct dtr_tracker *t, struct dtrack_ioc_info *arg,
 	arg->out_lower_start = t->lower_start;
 	arg->out_lower.major = MAJOR(t->lower);
 	arg->out_lower.minor = MINOR(t->lower);
+	dtr_tracker_writes_locked(t, &arg->out_writes);
 	mutex_unlock(&t->mutex);
 	arg->nr = nr;
 	if (arg->name[0] && !nr)

@@ -61,8 +61,13 @@ static int target_map(struct dm_target *ti, struct bio *bio)
 	struct dtr_target *dt = ti->private;
 
 	if (!is_read(bio)) {
-		struct dtr_write *w = dm_per_bio_data(bio, sizeof(*w));
+		struct dtr_write *w;
 
+		/* First, while there is nothing to be kept across a call. */
+		if (unlikely(bio_op(bio) != REQ_OP_WRITE))
+			dtr_clock_count_kind(dt->clock, bio_op(bio),
+					     bio_sectors(bio));
+		w = dm_per_bio_data(bio, sizeof(*w));
 		/* A flush without data changes nothing. */
 		if (likely(bio_sectors(bio)))
 			dtr_write_begin(dt->clock, w, bio->bi_iter.bi_sector,
@@ -79,15 +84,12 @@ static int target_end_io(struct dm_target *ti, struct bio *bio,
 			 blk_status_t *error)
 {
 	struct dtr_target *dt;
-	struct dtr_write *w;
 
 	/* Nothing is loaded before this, so that a read saves no register. */
 	if (is_read(bio))
 		return DM_ENDIO_DONE;
 	dt = ti->private;
-	w = dm_per_bio_data(bio, sizeof(*w));
-	if (likely(w->epoch))
-		dtr_write_end(dt->clock, w);
+	dtr_write_end(dt->clock, dm_per_bio_data(bio, sizeof(struct dtr_write)));
 	return DM_ENDIO_DONE;
 }
 
@@ -342,6 +344,7 @@ static void flag_letters(const struct dtrack_bitmap_info *info, char *letters)
 static void status_info(struct dtr_tracker *t, struct dtrack_bitmap_info *info,
 			char *result, unsigned int maxlen)
 {
+	struct dtrack_writes writes;
 	struct dtr_named *n;
 	unsigned int sz = 0;
 	char letters[5];
@@ -356,7 +359,16 @@ static void status_info(struct dtr_tracker *t, struct dtrack_bitmap_info *info,
 		       info->granularity, info->count, letters, &n->uuid,
 		       info->generation);
 	}
+	dtr_tracker_writes_locked(t, &writes);
 	mutex_unlock(&t->mutex);
+	DMEMIT(" %llu %llu %llu %llu %llu %llu %llu %llu",
+	       writes.writes.nr, writes.writes.bytes, writes.discards.nr,
+	       writes.discards.bytes, writes.zeroes.nr, writes.zeroes.bytes,
+	       writes.others.nr, writes.others.bytes);
+	if (writes.idle == U64_MAX)
+		DMEMIT(" -");
+	else
+		DMEMIT(" %llu", div_u64(writes.idle, MSEC_PER_SEC));
 }
 
 static void target_status(struct dm_target *ti, status_type_t type,

@@ -253,6 +253,7 @@ static void fold(struct dtr_tracker *t, const struct dtr_bitmap *map)
 static void retire(struct dtr_tracker *t, struct dtr_epoch *old)
 {
 	dtr_bitmap_exit(&old->map);
+	dtr_epoch_count(old, &t->writes);
 	list_add_tail(&old->link, &t->clock.retired);
 	/* The last write may have ended before the epoch was in the list. */
 	schedule_work(&t->reap);
@@ -372,6 +373,42 @@ const struct dtr_bitmap *dtr_tracker_live_locked(struct dtr_tracker *t,
 	struct dtr_epoch *epoch = current_epoch(t);
 
 	return n->recording && epoch->map.nr_bits ? &epoch->map : NULL;
+}
+
+static void put_tally(struct dtrack_tally *tally, const struct dtr_writes *sum,
+		      enum dtr_kind kind)
+{
+	tally->nr = sum->of_nr[kind];
+	tally->bytes = sum->of_sectors[kind] << SECTOR_SHIFT;
+}
+
+/**
+ * dtr_tracker_writes_locked() - what has been written since the device was made.
+ * @t: tracker
+ * @writes: out
+ *
+ * Context: caller holds the tracker's mutex.
+ */
+void dtr_tracker_writes_locked(struct dtr_tracker *t,
+			       struct dtrack_writes *writes)
+{
+	struct dtr_writes sum = t->writes;
+	u64 special = 0, special_sectors = 0;
+	int i;
+
+	dtr_epoch_count(current_epoch(t), &sum);
+	for (i = 0; i < DTR_NR_KINDS; i++) {
+		special += sum.of_nr[i];
+		special_sectors += sum.of_sectors[i];
+	}
+	/* A write that is being counted may be of a kind and not of all yet. */
+	writes->writes.nr = max(sum.nr, special) - special;
+	writes->writes.bytes = (max(sum.sectors, special_sectors) -
+				special_sectors) << SECTOR_SHIFT;
+	put_tally(&writes->discards, &sum, DTR_DISCARDS);
+	put_tally(&writes->zeroes, &sum, DTR_ZEROES);
+	put_tally(&writes->others, &sum, DTR_OTHERS);
+	writes->idle = sum.nr ? jiffies_to_msecs(jiffies - sum.last) : U64_MAX;
 }
 
 /**

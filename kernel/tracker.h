@@ -110,6 +110,7 @@ struct dtr_named {
  * @gone: the last target went away
  * @at_point: the live map has nothing that the transaction which holds @mutex
  *	is to see
+ * @writes: of epochs that are retired
  * @size: bytes of the device
  * @lower: the device below
  * @lower_start: where we begin on it, bytes
@@ -134,6 +135,7 @@ struct dtr_tracker {
 	bool live;
 	bool gone;
 	bool at_point;
+	struct dtr_writes writes;
 	u64 size;
 	dev_t lower;
 	u64 lower_start;
@@ -202,6 +204,8 @@ void dtr_tracker_trim_locked(struct dtr_tracker *t);
 void dtr_tracker_settle_locked(struct dtr_tracker *t);
 const struct dtr_bitmap *dtr_tracker_live_locked(struct dtr_tracker *t,
 						 const struct dtr_named *n);
+void dtr_tracker_writes_locked(struct dtr_tracker *t,
+			       struct dtrack_writes *writes);
 void dtr_tracker_sync(void);
 void dtr_tracker_event_locked(struct dtr_tracker *t);
 

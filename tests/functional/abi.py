@@ -4,6 +4,7 @@
 Control wraps one open file. A command that the kernel refuses raises OSError
 with the kernel's errno. Nothing is checked here: cases send what they like.
 """
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -55,6 +56,15 @@ class Info(ctypes.Structure):
                 ('owner_comm', ctypes.c_char * 16)]
 
 
+class Tally(ctypes.Structure):
+    _fields_ = [('nr', u64), ('bytes', u64)]
+
+
+class Writes(ctypes.Structure):
+    _fields_ = [('writes', Tally), ('discards', Tally), ('zeroes', Tally),
+                ('others', Tally), ('idle', u64)]
+
+
 class Source(ctypes.Structure):
     _fields_ = [('dev', Dev), ('name', name_t)]
 
@@ -81,7 +91,7 @@ STRUCTS = {
     INFO: _command(('dev', Dev), ('nr', u32), ('entry_size', u32),
                    ('infos', u64), ('out_device_size', u64),
                    ('out_lower_start', u64), ('out_lower', Dev),
-                   ('name', name_t)),
+                   ('name', name_t), ('out_writes', Writes)),
     ADD: _command(('dev', Dev), ('granularity', u64), ('name', name_t),
                   ('out_uuid', ctypes.c_uint8 * 16)),
     **dict.fromkeys((REMOVE, CLEAR, ENABLE, DISABLE), _command(*_on_bitmap)),
@@ -149,6 +159,18 @@ class Control:
                         entry_size=ctypes.sizeof(Info),
                         infos=ctypes.addressof(infos))
         return infos[:arg.nr]
+
+    def writes(self, dev):
+        """Counters: a list of (requests, bytes) by kind; ms since the last."""
+        with contextlib.suppress(OSError):      # EMSGSIZE: it has bitmaps
+            arg = STRUCTS[INFO]()
+            arg.size = ctypes.sizeof(arg)
+            arg.dev.major, arg.dev.minor = dev
+            arg.entry_size = ctypes.sizeof(Info)
+            fcntl.ioctl(self.fd, INFO, arg)
+        got = arg.out_writes
+        return [(t.nr, t.bytes) for t in (got.writes, got.discards, got.zeroes,
+                                          got.others)], got.idle
 
     def info(self, dev, name):
         return self.infos(dev, name)[0]

@@ -182,14 +182,28 @@ static void expect(const struct command *c, int expected, const char *what)
 	call(c, &arg, expected, what);
 }
 
+/* What the struct was in version 1. */
+static size_t least(const struct command *c)
+{
+	return c->cmd == DTRACK_IOC_INFO ? OF(info, out_writes) : c->size;
+}
+
 static void sweep_sizes(const struct command *c)
 {
 	size_t size;
 
-	for (size = 0; size < c->size; size++) {
+	for (size = 0; size < least(c); size++) {
 		prepare(c);
 		arg.words[0] = (__u32)size;
 		expect(c, EINVAL, "short");
+	}
+	for (; size < c->size; size++) {
+		prepare(c);
+		arg.words[0] = (__u32)size;
+		memset(at(size), 0xa5, c->size - size);
+		expect(c, fine(c), "as long as it once was");
+		for (size_t i = size; i < c->size; i++)
+			surprises += arg.bytes[i] != (char)0xa5;
 	}
 	for (size = c->size; size <= PAGE; size += size < c->size + 9 ? 1 : 97) {
 		prepare(c);

@@ -401,7 +401,8 @@ def all_by_dmsetup():
          [['b', '65536', '65536', 'rb'], ['c', '65536', '0', 'r'],
           ['d', '4096', '0', '-']], 'bitmaps')
     same([words[i] for i in (10, 16, 22)], ['1', '1', '2'], 'generations')
-    same(len(words), 23, 'words of status')
+    same(words[23:31], ['1', '4096', *['0'] * 6], 'counters')
+    true(len(words) == 32 and words[31].isdigit(), 'words of status')
     major, minor = os.major(os.stat(loop.path).st_rdev), \
         os.minor(os.stat(loop.path).st_rdev)
     same(run('dmsetup', 'table', name).stdout.split(),

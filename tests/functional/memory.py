@@ -41,8 +41,9 @@ class FailingLeaves:
 
 
 def letters(t):
-    words = t.status().split()[2:]
-    return {words[i]: words[i + 3] for i in range(0, len(words), 6)}
+    words = t.status().split()
+    return {words[i]: words[i + 3]
+            for i in range(2, 2 + 6 * int(words[1]), 6)}
 
 
 @case(kernels=('uml-debug',))

@@ -1048,7 +1048,7 @@ class World:
         for b in s.bitmaps.values():
             words += [b.name, str(b.grain), str(count(b)), status_flags(b),
                       str(b.uuid), str(b.generation)]
-        same(d.t.status().split(), words, f'{d.key}: status')
+        same(d.t.status().split()[:len(words)], words, f'{d.key}: status')
 
     def check_bitmap(self, d, b, info):
         size, what = self.of(d).size, f'{d.key}:{b.name[:9]}'

@@ -67,6 +67,35 @@ def track_flush_with_data():
 
 
 @case
+def counters_are_exact():
+    """This test will write, discard and write zeroes: what was marked is
+    counted by kind, exactly, across freezes and a reload."""
+    t = tracked()
+    none = 2 ** 64 - 1
+    same(t.ctl.writes(t.dev), ([(0, 0)] * 4, none), 'counters at first')
+    dm.read(t.path, 0, M)
+    dm.sync_file(t.path)
+    same(t.ctl.writes(t.dev), ([(0, 0)] * 4, none), 'reads and flushes')
+    for i in range(37):
+        t.fill(i * 4 * K, 4 * K)
+    t.freeze(flags=abi.FREEZE_NO_OWNER)
+    for i in range(3):
+        dm.discard(t.path, i * M, 256 * K)
+    t.reclaim()
+    t.reload_same()
+    for i in range(2):
+        # BLKZEROOUT would write data where the lower device refuses.
+        run('fallocate', '--punch-hole', '--offset', i * M, '--length',
+            128 * K, t.path)
+    counts, idle = t.ctl.writes(t.dev)
+    same(counts, [(37, 37 * 4 * K), (3, 768 * K), (2, 256 * K), (0, 0)],
+         'counters')
+    true(idle < 20000, f'{idle} ms since the last write')
+    same(t.status().split()[8:16], ['37', '151552', '3', '786432', '2',
+                                    '262144', '0', '0'], 'status')
+
+
+@case
 def t06_discard():
     """This test will discard ranges of one granule, of some, and all."""
     t = tracked()

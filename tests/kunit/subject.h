@@ -84,29 +84,39 @@ static inline struct kmem_cache *dtk_cache_create(const char *name,
 
 /* ---- CPUs ---- */
 
-static inline unsigned long __percpu *dtk_alloc_counters(void)
-{
-	void *counters = dtk_kzalloc(DTK_NR_CPUS * sizeof(long), GFP_KERNEL);
+/* Bytes that one of them has for a variable. */
+#define DTK_CPU_STRIDE	256
 
-	return (unsigned long __percpu __force *)counters;
+static inline void *dtk_of_cpu(const void __percpu *first, unsigned int cpu)
+{
+	return (char __force *)first + cpu * DTK_CPU_STRIDE;
 }
 
-static inline unsigned long *dtk_counter(unsigned long __percpu *counters,
-					 unsigned int cpu)
-{
-	return (unsigned long __force *)counters + cpu;
-}
+/* Where @cpu has what is at @p of the first. */
+#define dtk_counter(p, cpu)						\
+({									\
+	typeof(*(p)) *of_cpu = dtk_of_cpu(p, cpu);			\
+	of_cpu;								\
+})
+#define dtk_this(counter)	(*dtk_counter(&(counter), dtk_hooks.cpu))
 
 #undef alloc_percpu
-#define alloc_percpu(type)	dtk_alloc_counters()
+#define alloc_percpu(type)						\
+({									\
+	BUILD_BUG_ON(sizeof(type) > DTK_CPU_STRIDE);			\
+	(type __percpu __force *)dtk_kzalloc(DTK_NR_CPUS * DTK_CPU_STRIDE, \
+					     GFP_KERNEL);		\
+})
 #undef free_percpu
-#define free_percpu(counters)	kfree(dtk_counter(counters, 0))
+#define free_percpu(p)		kfree(dtk_counter(p, 0))
 #undef per_cpu_ptr
 #define per_cpu_ptr		dtk_counter
 #undef this_cpu_inc
-#define this_cpu_inc(counter)	((*dtk_counter(&(counter), dtk_hooks.cpu))++)
-#undef this_cpu_dec
-#define this_cpu_dec(counter)	((*dtk_counter(&(counter), dtk_hooks.cpu))--)
+#define this_cpu_inc(counter)	(dtk_this(counter)++)
+#undef this_cpu_add
+#define this_cpu_add(counter, n)	(dtk_this(counter) += (n))
+#undef this_cpu_write
+#define this_cpu_write(counter, n)	(dtk_this(counter) = (n))
 #undef for_each_possible_cpu
 #define for_each_possible_cpu(cpu) \
 	for ((cpu) = 0; (cpu) < DTK_NR_CPUS; (cpu)++)

@@ -177,6 +177,77 @@ static void requeued_write_is_counted_afresh(struct kunit *test)
 	DTK_EXPECT_SUCCESSOR(dev, "b", "16");
 }
 
+/* ---- Counters ---- */
+
+/* "nr bytes" of writes, discards, zeroes and others. */
+static const char *writes(struct target *target)
+{
+	struct kunit *test = target->dev->test;
+	struct dtr_tracker *t = target->dev->t;
+	char *text = kunit_kzalloc(test, 128, GFP_KERNEL);
+	struct dtrack_writes w;
+
+	KUNIT_ASSERT_NOT_NULL(test, text);
+	mutex_lock(&t->mutex);
+	dtr_tracker_writes_locked(t, &w);
+	mutex_unlock(&t->mutex);
+	KUNIT_EXPECT_TRUE(test, w.idle == U64_MAX || w.idle < 60000);
+	snprintf(text, 128, "%llu %llu, %llu %llu, %llu %llu, %llu %llu%s",
+		 w.writes.nr, w.writes.bytes, w.discards.nr, w.discards.bytes,
+		 w.zeroes.nr, w.zeroes.bytes, w.others.nr, w.others.bytes,
+		 w.idle == U64_MAX ? ", never" : "");
+	return text;
+}
+
+static void request(struct target *target, blk_opf_t opf, u64 start, u64 len)
+{
+	map(target, opf, start, len);
+	end_io(target, BLK_STS_OK);
+}
+
+/* Each kind by itself, whatever the CPU, the epoch, and whether it failed. */
+static void writes_are_counted_by_kind(struct kunit *test)
+{
+	struct target *target = target_create(test);
+	struct dtk_dev *dev = target->dev;
+
+	KUNIT_EXPECT_STREQ(test, "0 0, 0 0, 0 0, 0 0, never", writes(target));
+	request(target, REQ_OP_READ, 0, 4096);
+	request(target, REQ_OP_WRITE | REQ_PREFLUSH, 0, 0);
+	KUNIT_EXPECT_STREQ(test, "0 0, 0 0, 0 0, 0 0, never", writes(target));
+	dtk_hooks.cpu = 1;
+	request(target, REQ_OP_WRITE, 0, 512);
+	dtk_hooks.cpu = 2;
+	request(target, REQ_OP_WRITE | REQ_FUA, 0, 4096);
+	request(target, REQ_OP_DISCARD, 0, 4 * MIB);
+	KUNIT_EXPECT_STREQ(test, "2 4608, 1 4194304, 0 0, 0 0", writes(target));
+	KUNIT_EXPECT_EQ(test, 0, dtk_named_clear(dev->t, "b"));
+	KUNIT_EXPECT_STREQ(test, "2 4608, 1 4194304, 0 0, 0 0", writes(target));
+	request(target, REQ_OP_WRITE_ZEROES, 0, MIB);
+	request(target, REQ_OP_WRITE_ZEROES, 0, MIB);
+	request(target, REQ_OP_SECURE_ERASE, 0, 512);
+	request(target, (__force blk_opf_t)29, 0, 1024);
+	map(target, REQ_OP_WRITE, 0, 512);
+	end_io(target, BLK_STS_IOERR);
+	KUNIT_EXPECT_STREQ(test, "3 5120, 1 4194304, 2 2097152, 2 1536",
+			   writes(target));
+}
+
+/* Before it is submitted, once, in whatever epoch it ends. */
+static void write_across_freeze_is_counted_once(struct kunit *test)
+{
+	struct target *target = target_create(test);
+
+	map(target, REQ_OP_WRITE, MIB, 64 * KIB);
+	KUNIT_EXPECT_STREQ(test, "1 65536, 0 0, 0 0, 0 0", writes(target));
+	dtk_freeze(target->dev, "b", DTRACK_MODE_CONDITIONAL, DTRACK_SET_BITMAP,
+		   NULL);
+	KUNIT_EXPECT_STREQ(test, "1 65536, 0 0, 0 0, 0 0", writes(target));
+	end_io(target, BLK_STS_OK);
+	KUNIT_EXPECT_EQ(test, 0, dtk_retired(target->dev));
+	KUNIT_EXPECT_STREQ(test, "1 65536, 0 0, 0 0, 0 0", writes(target));
+}
+
 static struct kunit_case target_cases[] = {
 	KUNIT_CASE_PARAM(bio_marks_by_its_operation, op_gen_params),
 	KUNIT_CASE_PARAM(bio_across_freeze_is_in_the_successor, op_gen_params),
@@ -184,6 +255,8 @@ static struct kunit_case target_cases[] = {
 	KUNIT_CASE_PARAM(failed_write_across_freeze_is_in_the_successor,
 			 error_gen_params),
 	KUNIT_CASE(requeued_write_is_counted_afresh),
+	KUNIT_CASE(writes_are_counted_by_kind),
+	KUNIT_CASE(write_across_freeze_is_counted_once),
 	{ }
 };
 

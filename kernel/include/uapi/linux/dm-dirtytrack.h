@@ -58,13 +58,15 @@
 #define DTRACK_MIN_GRANULARITY	512ULL
 #define DTRACK_MAX_GRANULARITY	(1ULL << 31)
 
+#define DTRACK_FEATURE_WRITES	(1ULL << 0)	/* dtrack_ioc_info.out_writes */
+
 /**
  * struct dtrack_ioc_version - what this module speaks (DTRACK_IOC_VERSION).
  * @size: sizeof(struct dtrack_ioc_version)
  * @flags: must be 0
  * @out_abi: DTRACK_ABI_VERSION of the module
  * @out_max_bitmaps: bitmaps of one device
- * @out_features: DTRACK_FEATURE_* bits; none is defined yet
+ * @out_features: DTRACK_FEATURE_* bits
  * @out_max_memory: bytes that the bitmaps of one device may need
  */
 struct dtrack_ioc_version {
@@ -178,6 +180,38 @@ struct dtrack_bitmap_info {
 };
 
 /**
+ * struct dtrack_tally - requests of one kind.
+ * @nr: how many, as device-mapper hands them on: split, and once more when one
+ *	was pushed back
+ * @bytes: of them together
+ */
+struct dtrack_tally {
+	__aligned_u64 nr;
+	__aligned_u64 bytes;
+};
+
+/**
+ * struct dtrack_writes - what has been written to a device and was marked.
+ * @writes: plain writes
+ * @discards: discards
+ * @zeroes: write-zeroes
+ * @others: secure erase, and what else changes data
+ * @idle: milliseconds since the last of any kind began; all ones if there was
+ *	none
+ *
+ * Since the device was made, whatever tables it has had and whatever bitmaps
+ * recorded.  Counted when a write is marked, before it is submitted; failed
+ * ones count.  Flushes without data do not.
+ */
+struct dtrack_writes {
+	struct dtrack_tally writes;
+	struct dtrack_tally discards;
+	struct dtrack_tally zeroes;
+	struct dtrack_tally others;
+	__aligned_u64 idle;
+};
+
+/**
  * struct dtrack_ioc_info - a device and its bitmaps (DTRACK_IOC_INFO).
  * @size: sizeof(struct dtrack_ioc_info)
  * @flags: must be 0
@@ -190,6 +224,8 @@ struct dtrack_bitmap_info {
  * @out_device_size: bytes of the device
  * @out_lower_start: where the device begins on @out_lower, bytes
  * @out_lower: the device below
+ * @out_writes: what has been written; only with DTRACK_FEATURE_WRITES.  Version
+ *	1 of the struct ended before it
  */
 struct dtrack_ioc_info {
 	__u32 size;
@@ -202,6 +238,7 @@ struct dtrack_ioc_info {
 	__aligned_u64 out_lower_start;
 	struct dtrack_dev out_lower;
 	__u8 name[DTRACK_NAME_LEN];
+	struct dtrack_writes out_writes;
 };
 
 #define DTRACK_ADD_DISABLED	(1U << 0)	/* it does not record */
