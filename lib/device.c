@@ -121,6 +121,13 @@ int dtrack_dev_find(struct dtrack *h, const char *name, struct dtrack_dev *dev)
 	return ret ? query_error(h, *dev, ret) : 0;
 }
 
+/* A module that does not count leaves all of it zero; ours never does. */
+static bool is_counted(const struct dtrack_writes *w)
+{
+	return w->idle || w->writes.nr || w->discards.nr || w->zeroes.nr ||
+	       w->others.nr;
+}
+
 int dtrack_dev_info(struct dtrack *h, struct dtrack_dev dev,
 		    struct dtrack_dev_info *out, size_t size)
 {
@@ -137,6 +144,8 @@ int dtrack_dev_info(struct dtrack *h, struct dtrack_dev dev,
 	full.lower = info.out_lower;
 	full.lower_start = info.out_lower_start;
 	full.nr_bitmaps = info.nr;
+	full.counted = is_counted(&info.out_writes);
+	full.writes = info.out_writes;
 	memset(out, 0, size);
 	memcpy(out, &full, size < sizeof(full) ? size : sizeof(full));
 	return 0;

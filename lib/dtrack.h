@@ -171,6 +171,9 @@ int dtrack_dev_list(struct dtrack *h, struct dtrack_dev **devs);
  * @lower: the block device below
  * @lower_start: where it begins on @lower, bytes
  * @nr_bitmaps: number of bitmaps
+ * @counted: 1 when the module counts writes; 0: @writes means nothing
+ * @writes: what has been written since the device was made, each when it was
+ *	marked
  */
 struct dtrack_dev_info {
 	char name[128];
@@ -178,6 +181,8 @@ struct dtrack_dev_info {
 	struct dtrack_dev lower;
 	uint64_t lower_start;
 	unsigned int nr_bitmaps;
+	int counted;
+	struct dtrack_writes writes;
 };
 
 /**

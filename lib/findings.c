@@ -201,6 +201,14 @@ static void bypassed(void *opaque, const char *how)
 	      "%s: what is written there is not tracked", how);
 }
 
+static void look_at_writes(struct look *look,
+			   const struct dtrack_dev_info *info)
+{
+	if (info->counted && info->writes.idle == UINT64_MAX)
+		found(look, DTRACK_FINDING_NO_WRITES, NULL,
+		      "'%s' has seen no write since it was made", look->label);
+}
+
 static void look_below(struct look *look, const struct dtrack_dev_info *info)
 {
 	const struct dtl_bypass bypass = {
@@ -230,6 +238,8 @@ static int look_at_all(struct look *look, const char *bitmap)
 		ret = look_at_bitmaps(look, bitmap);
 	if (!ret)
 		look_below(look, &info);
+	if (!ret)
+		look_at_writes(look, &info);
 	return ret;
 }
 

@@ -38,6 +38,7 @@ struct device {
 	uint64_t size;
 	struct dtrack_dev lower;
 	uint64_t lower_start;
+	struct dtrack_writes writes;
 };
 
 struct bitmap {
@@ -239,6 +240,27 @@ static struct failure *failure(const char *name)
 	return &m.failures[i];
 }
 
+static void add_writes(char **word)
+{
+	struct dtrack_dev dev = parse_dev(word[1]);
+	struct dtrack_tally *t[4];
+	struct dtrack_writes *w;
+	unsigned int i;
+
+	for (i = 0; i < m.nr_devs && !same(m.devs[i].dev, dev); i++)
+		;
+	w = &m.devs[i].writes;
+	t[0] = &w->writes;
+	t[1] = &w->discards;
+	t[2] = &w->zeroes;
+	t[3] = &w->others;
+	for (i = 0; i < 4; i++) {
+		t[i]->nr = strtoull(word[2 + 2 * i], NULL, 0);
+		t[i]->bytes = strtoull(word[3 + 2 * i], NULL, 0);
+	}
+	w->idle = strtoull(word[10], NULL, 0);
+}
+
 static void add_dm(char **word, int nr)
 {
 	struct dm_device *d = &m.dms[m.nr_dms++];
@@ -306,6 +328,8 @@ static void take_line(char *line)
 		if (at < 0 || at >= 16)
 			die(word[2]);
 		snprintf(m.file[at], sizeof(m.file[at]), "%s", word[1]);
+	} else if (!strcmp(word[0], "WRITES") && nr == 11) {
+		add_writes(word);
 	} else if (!strcmp(word[0], "DM") && nr >= 4) {
 		add_dm(word, nr);
 	} else if (!strcmp(word[0], "ROOT") && nr == 2) {
@@ -472,6 +496,7 @@ static int do_info(struct dtrack_ioc_info *io)
 	io->out_device_size = d->size;
 	io->out_lower = d->lower;
 	io->out_lower_start = d->lower_start;
+	io->out_writes = d->writes;
 	for (i = 0; i < m.nr_bitmaps; i++) {
 		if (!wanted(&m.bitmaps[i], io))
 			continue;

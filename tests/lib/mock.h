@@ -12,6 +12,9 @@
  *	ABI N				version that the module speaks
  *	DEV MAJ:MIN SIZE [MAJ:MIN [START]]	a tracked device, what is below
  *					and where it begins there, bytes
+ *	WRITES MAJ:MIN N BYTES N BYTES N BYTES N BYTES IDLE
+ *					its counters; without them it has none,
+ *					as a module that does not count
  *	BITMAP MAJ:MIN NAME KEY=VALUE...	granularity, generation, count,
  *					successor, full-leaves, last-run, flags,
  *					pid, comm, since, uuid (a byte, 16 times),

@@ -166,6 +166,18 @@ static void test_bitmaps(void)
 		  look(three, "data", "off"));
 }
 
+#define NEVER	"18446744073709551615"
+
+static void test_writes(void)
+{
+	fresh();
+	CHECK_STR("0|note 'data' has seen no write since it was made",
+		  look(ONE B "WRITES 4001:7 0 0 0 0 0 0 0 0 " NEVER "\n", "data",
+		       NULL));
+	CHECK_STR("0", look(ONE B "WRITES 4001:7 0 0 1 512 0 0 0 0 0\n", "data",
+			    NULL));
+}
+
 static void test_mount_and_swap(void)
 {
 	fresh();
@@ -282,6 +294,7 @@ int main(void)
 		{ "findings-not-ours", test_not_ours },
 		{ "findings-state", test_state },
 		{ "findings-bitmaps", test_bitmaps },
+		{ "findings-writes", test_writes },
 		{ "findings-mount-and-swap", test_mount_and_swap },
 		{ "findings-holders", test_holders },
 		{ "findings-loop", test_loop },
