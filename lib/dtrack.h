@@ -988,6 +988,115 @@ struct dtrack_manifest {
  */
 int dtrack_manifest_read(struct dtrack *h, const char *target,
 			 struct dtrack_manifest *manifest, size_t size);
+#define DTRACK_RESTORE_FORCE	(1U << 0)	/* also from an incomplete, resized
+						 * or damaged target
+						 */
+#define DTRACK_RESTORE_DELTA	(1U << 1)	/* write only what differs */
+
+/**
+ * struct dtrack_restore_options - what to restore, and where to.
+ * @size: sizeof(struct dtrack_restore_options)
+ * @flags: DTRACK_RESTORE_*
+ * @target: what a run has written, as in struct dtrack_run_options, or any raw
+ *	image
+ * @device: a block device, tracked or not: a path if it contains '/', else a dm
+ *	name
+ * @jobs: requests in flight, or 0 for the library's choice
+ * @speed: bytes a second, 0 for no limit
+ * @notify: told of DTRACK_RUN_PROGRESS, as in struct dtrack_run_options, or NULL
+ * @found: told, with DTRACK_RESTORE_FORCE, of bytes that do not match their
+ *	checksum, in no particular order; and, with @range NULL, of why there are
+ *	no checksums though there should be; or NULL
+ * @opaque: handed to both
+ */
+struct dtrack_restore_options {
+	size_t size;
+	unsigned int flags;
+	const char *target;
+	const char *device;
+	unsigned int jobs;
+	uint64_t speed;
+	void (*notify)(void *opaque, enum dtrack_run_event event,
+		       uint64_t done, uint64_t total, const char *message);
+	void (*found)(void *opaque, const struct dtrack_range *range,
+		      const char *why);
+	void *opaque;
+};
+
+#define DTRACK_RESTORE_OPTIONS_INIT				\
+	{ .size = sizeof(struct dtrack_restore_options) }
+
+/**
+ * struct dtrack_restore_result - what came of it.
+ * @state: enum dtrack_run_state
+ * @checked: the target's checksums are compared where they are known
+ * @bytes_total: bytes to restore; valid before the execution, too
+ * @bytes_written: bytes of them that were written, but only after success are
+ *	they known to be durable
+ * @device_bytes: size of the device; what is beyond @bytes_total stays as it is
+ */
+struct dtrack_restore_result {
+	int state;
+	int checked;
+	uint64_t bytes_total;
+	uint64_t bytes_written;
+	uint64_t device_bytes;
+};
+
+struct dtrack_restore;
+
+/**
+ * dtrack_restore_new() - check whether a restore may begin, and prepare it.
+ * @h: the handle; must outlive @r, and do nothing else while it is executed
+ * @options: what and how; strings are copied
+ * @r: result; dtrack_restore_free() it
+ *
+ * Nothing is written, but the device is claimed until the end.  Needs no kernel
+ * module; on a tracked device what is written is dirty, as by any program.
+ *
+ * Return: 0; -EBUSY when the device is mounted or otherwise in use, or a run is
+ * writing the target; -ERANGE when it is too small, or the target has not the
+ * size that its manifest says; -ESTALE when the target is 'incomplete',
+ * -EBADMSG when its manifest is damaged, each unless forced; -ELOOP when one
+ * lies on the other; -ENODEV; -EINVAL; or an errno of opening something.
+ */
+int dtrack_restore_new(struct dtrack *h,
+		       const struct dtrack_restore_options *options,
+		       struct dtrack_restore **r);
+
+/**
+ * dtrack_restore_execute() - copy, and flush the device.
+ * @r: of dtrack_restore_new(); may be executed once
+ *
+ * If it fails or is cancelled, the device has a part of the target's content.
+ *
+ * Return: 0; -ECANCELED; -EBADMSG for content that does not match its checksum,
+ * unless forced; or the errno of what failed.
+ */
+int dtrack_restore_execute(struct dtrack_restore *r);
+
+/**
+ * dtrack_restore_result() - what came of it.
+ * @r: the restore
+ * @result: result
+ * @size: sizeof(*@result) as the caller knows it, as in dtrack_dev_info()
+ */
+void dtrack_restore_result(const struct dtrack_restore *r,
+			   struct dtrack_restore_result *result, size_t size);
+
+/**
+ * dtrack_restore_cancel() - ask a restore to end in order, soon.
+ * @r: the restore
+ *
+ * Context: also from a signal handler or another thread.
+ */
+void dtrack_restore_cancel(struct dtrack_restore *r);
+
+/**
+ * dtrack_restore_free() - close its files.
+ * @r: the restore, or NULL
+ */
+void dtrack_restore_free(struct dtrack_restore *r);
 
 /* ---- Transactions -------------------------------------------------------- */
 

@@ -28,6 +28,7 @@ static const struct verb *const verbs[] = {
 	&verb_bitmap_abdicate,
 	&verb_bitmap_reclaim,
 	&verb_backup,
+	&verb_restore,
 	&verb_verify,
 	&verb_transaction,
 	&verb_run,

@@ -148,12 +148,13 @@ static int check_args(struct call *call)
 static void name_object(struct call *call)
 {
 	const char *bitmap = call->option[OPT_BITMAP].text;
+	int dev = call->argc > 1 && !strcmp(call->verb->args, "TARGET DEV");
 
 	if (!strncmp(call->verb->name, "bitmap ", 7) && call->argc > 1)
 		bitmap = call->argv[1];
 	if (call->argc)
 		snprintf(call->object, sizeof(call->object), "%s%s%s",
-			 call->argv[0], bitmap ? ":" : "",
+			 call->argv[dev], bitmap ? ":" : "",
 			 bitmap ? bitmap : "");
 }
 

@@ -8,7 +8,7 @@
 #include "option.h"
 
 extern const struct verb verb_create, verb_remove, verb_list, verb_backup,
-	verb_transaction, verb_verify, verb_run;
+	verb_transaction, verb_restore, verb_verify, verb_run;
 extern const struct verb verb_bitmap_add, verb_bitmap_remove, verb_bitmap_clear,
 	verb_bitmap_enable, verb_bitmap_disable, verb_bitmap_merge,
 	verb_bitmap_freeze, verb_bitmap_abdicate, verb_bitmap_reclaim,

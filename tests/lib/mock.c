@@ -971,6 +971,10 @@ int ioctl(int fd, unsigned long cmd, ...)
 		*(unsigned int *)arg = 512;
 		return 0;
 	}
+	if (cmd == BLKGETSIZE64 && !fstat(fd, &st) && S_ISREG(st.st_mode)) {
+		*(uint64_t *)arg = (uint64_t)st.st_size;
+		return 0;
+	}
 	*(void **)&ioctl_real = real("ioctl");
 	return ioctl_real(fd, cmd, arg);
 }

@@ -1,0 +1,484 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * restore.c - from a target back to a block device.
+ *
+ * The copy engine the other way round.  With DTRACK_RESTORE_DELTA the device is
+ * compared window by window, and what differs in one is copied before or while
+ * the next one is compared: what is kept of it does not grow with the device.
+ * Nobody else writes meanwhile: the device is claimed from the checks on.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "copy.h"
+#include "feeds.h"
+#include "finding.h"
+#include "holders.h"
+#include "scan.h"
+
+/* Without a manifest to say it. */
+#define DEFAULT_UNIT	65536U
+/* A multiple of what dtl_scan_run() begins at. */
+#define WINDOW		(64ULL << 20)
+
+/**
+ * struct dtrack_restore - a restore.
+ * @h: the handle
+ * @options: with strings of our own
+ * @target_name: owns @options.target
+ * @device_name: owns @options.device
+ * @source: the target of a run
+ * @manifest: its, zeroes when there is none
+ * @sums: checksums; open where they are used
+ * @sums_error: why there are none though the manifest has some, or NULL
+ * @size: bytes to restore
+ * @unit: bytes; what differs is copied in units
+ * @device: where it goes
+ * @present: the same, to be compared
+ * @scan: compares
+ * @at: up to here it was compared
+ * @list: what differs, of one window
+ * @nr: number of them
+ * @taken: number of those that the engine has
+ * @cancel: asked to end
+ * @resume: the engine's
+ * @result: for the caller
+ */
+struct dtrack_restore {
+	struct dtrack *h;
+	struct dtrack_restore_options options;
+	char *target_name;
+	char *device_name;
+	struct dtl_source source;
+	struct dtl_manifest manifest;
+	struct dtl_sums sums;
+	char *sums_error;
+	uint64_t size;
+	uint64_t unit;
+	struct dtl_target device;
+	struct dtl_source present;
+	struct dtl_scan scan;
+	uint64_t at;
+	struct dtrack_range *list;
+	unsigned int nr;
+	unsigned int taken;
+	atomic_int cancel;
+	atomic_int resume;
+	struct dtrack_restore_result result;
+};
+
+static bool forced(const struct dtrack_restore *r)
+{
+	return r->options.flags & DTRACK_RESTORE_FORCE;
+}
+
+static bool is_delta(const struct dtrack_restore *r)
+{
+	return r->options.flags & DTRACK_RESTORE_DELTA;
+}
+
+/* ---- Options ------------------------------------------------------------ */
+
+static int check_options(struct dtrack *h,
+			 const struct dtrack_restore_options *o)
+{
+	if (o->flags & ~(DTRACK_RESTORE_FORCE | DTRACK_RESTORE_DELTA))
+		return dtl_fail(h, -EINVAL, DTL_CLASS_USAGE,
+				"An option of the restore is out of range");
+	if (!o->target || !o->device)
+		return dtl_fail(h, -EINVAL, DTL_CLASS_USAGE,
+				"The %s has no name",
+				o->target ? "device" : "target");
+	return 0;
+}
+
+static int copy_options(struct dtrack_restore *r,
+			const struct dtrack_restore_options *options)
+{
+	size_t size = options->size;
+	int ret;
+
+	if (size < sizeof(size) || size > sizeof(r->options))
+		return dtl_fail(r->h, -EINVAL, NULL,
+				"struct dtrack_restore_options is of another version");
+	memcpy(&r->options, options, size);
+	ret = check_options(r->h, &r->options);
+	if (ret)
+		return ret;
+	r->target_name = strdup(r->options.target);
+	r->device_name = strdup(r->options.device);
+	if (!r->target_name || !r->device_name)
+		return dtl_nomem(r->h);
+	r->options.target = r->target_name;
+	r->options.device = r->device_name;
+	return 0;
+}
+
+/* ---- The target --------------------------------------------------------- */
+
+static int load_manifest(struct dtrack_restore *r)
+{
+	struct dtl_manifest *m = &r->manifest;
+	struct dtl_error first;
+	int ret = -ENOENT;
+
+	dtl_error_save(r->h, &first);
+	if (r->source.manifest[0])
+		ret = dtl_manifest_load(r->h, r->source.manifest, m);
+	if (ret && ret != -ENOENT && !forced(r))
+		return ret;
+	if (ret) {
+		dtl_error_restore(r->h, &first);
+		memset(m, 0, sizeof(*m));
+		r->size = r->source.size;
+		return 0;
+	}
+	if (!m->complete && !forced(r))
+		return dtl_fail(r->h, -ESTALE, NULL,
+				"Target '%s' is incomplete: the last run onto it did not end well",
+				r->source.path);
+	if (m->size != r->source.size && !forced(r))
+		return dtl_fail(r->h, -ERANGE, NULL,
+				"Target '%s' has %" PRIu64 " bytes and should have %" PRIu64,
+				r->source.path, r->source.size, m->size);
+	r->size = m->size < r->source.size ? m->size : r->source.size;
+	return 0;
+}
+
+/* On the worst day a copy without checksums is better than none. */
+static int open_sums(struct dtrack_restore *r)
+{
+	struct dtl_error first;
+	int ret = 0;
+
+	r->unit = r->manifest.has_sums ? r->manifest.sums_unit : DEFAULT_UNIT;
+	if (!r->manifest.complete || !r->manifest.has_sums)
+		return 0;
+	dtl_error_save(r->h, &first);
+	if (dtl_sums_open(r->h, r->source.manifest, &r->manifest, false,
+			  &r->sums)) {
+		r->sums_error = strdup(r->h->msg);
+		ret = r->sums_error ? 0 : -ENOMEM;
+	}
+	dtl_error_restore(r->h, &first);
+	r->result.checked = r->sums.fd >= 0;
+	return ret ? dtl_nomem(r->h) : 0;
+}
+
+static int open_target(struct dtrack_restore *r)
+{
+	int ret = dtl_source_open(r->h, r->target_name, &r->source);
+
+	if (!ret)
+		ret = load_manifest(r);
+	if (!ret)
+		ret = open_sums(r);
+	r->result.bytes_total = r->size;
+	return ret;
+}
+
+/* ---- The device --------------------------------------------------------- */
+
+/* A backup on the device, or on what it is made of, would be written over. */
+static int check_feeds(struct dtrack_restore *r, struct dtrack_dev dev)
+{
+	int ret = 0;
+
+	if (r->source.fd >= 0)
+		ret = dtl_check_feeds(r->h, dev, r->source.fd, r->source.path);
+	if (ret != -ELOOP)
+		return ret;
+	return dtl_fail(r->h, ret, DTL_CLASS_GENERIC,
+			"Target '%s' and device '%s' are the same or one lies on the other",
+			r->source.path, r->device_name);
+}
+
+static int check_size(struct dtrack_restore *r)
+{
+	r->result.device_bytes = r->device.size;
+	if (r->device.size >= r->size)
+		return 0;
+	return dtl_fail(r->h, -ERANGE, NULL,
+			"Device '%s' is too small: it has %" PRIu64
+			" bytes, and the target %" PRIu64,
+			r->device_name, r->device.size, r->size);
+}
+
+static int open_device(struct dtrack_restore *r)
+{
+	const struct dtrack_dev nowhere = { 0 };
+	char path[sizeof(r->device.path)];
+	struct dtrack_dev dev;
+	int ret;
+
+	ret = dtl_dev_node(r->h, r->device_name, &dev, path, sizeof(path));
+	if (!ret)
+		ret = dtl_check_unused(r->h, path, dtl_dev_t(dev));
+	if (!ret)
+		ret = check_feeds(r, dev);
+	if (!ret)
+		ret = dtl_target_open(r->h, path, nowhere, &r->device);
+	if (!ret)
+		ret = check_size(r);
+	if (!ret && is_delta(r))
+		ret = dtl_source_open_device(r->h, path, &r->present);
+	return ret;
+}
+
+int dtrack_restore_new(struct dtrack *h,
+		       const struct dtrack_restore_options *options,
+		       struct dtrack_restore **result)
+{
+	struct dtrack_restore *r = calloc(1, sizeof(*r));
+	int ret;
+
+	if (!r)
+		return dtl_nomem(h);
+	r->h = h;
+	dtl_source_init(&r->source);
+	dtl_source_init(&r->present);
+	dtl_sums_init(&r->sums);
+	r->device.fd = -1;
+	r->device.direct = -1;
+	ret = copy_options(r, options);
+	if (!ret)
+		ret = open_target(r);
+	if (!ret)
+		ret = open_device(r);
+	if (ret)
+		dtrack_restore_free(r);
+	else
+		*result = r;
+	return ret;
+}
+
+void dtrack_restore_free(struct dtrack_restore *r)
+{
+	if (!r)
+		return;
+	dtl_source_close(&r->present);
+	dtl_target_close(&r->device);
+	dtl_sums_close(&r->sums);
+	dtl_source_close(&r->source);
+	free(r->sums_error);
+	free(r->target_name);
+	free(r->device_name);
+	free(r);
+}
+
+/* ---- Checksums ---------------------------------------------------------- */
+
+static void keep_first(void *opaque, const struct dtrack_range *range,
+		       const char *why)
+{
+	struct dtrack_range *first = opaque;
+
+	(void)why;
+	if (!first->length)
+		*first = *range;
+}
+
+static int damaged(struct dtrack_restore *r, const struct dtrack_range *range)
+{
+	return dtl_fail(r->h, -EBADMSG, NULL,
+			"Target '%s' is damaged: %" PRIu64
+			" bytes from byte %" PRIu64 " on are not what was written",
+			r->source.path, (uint64_t)range->length,
+			(uint64_t)range->start);
+}
+
+/* What is shown anew, of a write that failed, may begin within a unit. */
+static int seen(void *opaque, uint64_t start, const char *data, size_t len)
+{
+	struct dtrack_restore *r = opaque;
+	struct dtrack_range first = { 0 };
+	struct dtl_finding f = { .found = keep_first, .opaque = &first };
+	uint64_t skip = -start % r->unit;
+	int ret;
+
+	if (r->sums.fd < 0 || skip >= len)
+		return 0;
+	if (forced(r)) {
+		f.found = r->options.found;
+		f.opaque = r->options.opaque;
+	}
+	ret = dtl_finding_sums(r->h, &r->sums, start + skip, data + skip,
+			       len - skip, &f, NULL);
+	dtl_finding_end(&f);
+	if (ret || !f.bytes || forced(r))
+		return ret;
+	return damaged(r, &first);
+}
+
+/* ---- What differs ------------------------------------------------------- */
+
+static void add_range(void *opaque, const struct dtrack_range *range,
+		      const char *why)
+{
+	struct dtrack_restore *r = opaque;
+
+	(void)why;
+	r->list[r->nr++] = *range;
+}
+
+/* A range goes no further than what is compared at once: they may touch. */
+static int look(void *opaque, uint64_t start, size_t len,
+		const char *const data[DTL_SCAN_SOURCES])
+{
+	struct dtrack_restore *r = opaque;
+	struct dtl_finding f = { .found = add_range, .opaque = r };
+	int ret = seen(r, start, data[0], len);
+
+	dtl_finding_compare(start, data[0], data[1], len, r->unit, &f);
+	dtl_finding_end(&f);
+	if (r->options.notify)
+		r->options.notify(r->options.opaque, DTRACK_RUN_PROGRESS,
+				  start + len, r->size, NULL);
+	return ret;
+}
+
+static int next_different(void *opaque, struct dtrack_range *range)
+{
+	struct dtrack_restore *r = opaque;
+	uint64_t from = r->at;
+	int ret;
+
+	while (r->taken == r->nr) {
+		if (r->at == r->size)
+			return 0;
+		r->nr = 0;
+		r->taken = 0;
+		r->at = r->size - from < WINDOW ? r->size : from + WINDOW;
+		ret = dtl_scan_run(&r->scan, from, r->at);
+		if (ret)
+			return ret;
+		from = r->at;
+	}
+	*range = r->list[r->taken++];
+	return 1;
+}
+
+static int next_all(void *opaque, struct dtrack_range *range)
+{
+	struct dtrack_restore *r = opaque;
+
+	if (r->at == r->size)
+		return 0;
+	*range = (struct dtrack_range){ 0, r->size };
+	r->at = r->size;
+	return 1;
+}
+
+/* ---- Copying ------------------------------------------------------------ */
+
+static int flushed(void *opaque, const struct dtrack_range *ranges,
+		   unsigned int nr)
+{
+	(void)opaque;
+	(void)ranges;
+	(void)nr;
+	return 0;
+}
+
+static int copy(struct dtrack_restore *r)
+{
+	const struct dtrack_run_options o = {
+		.size = sizeof(o),
+		.jobs = r->options.jobs,
+		.speed = r->options.speed,
+		.notify = is_delta(r) ? NULL : r->options.notify,
+		.opaque = r->options.opaque,
+	};
+	struct dtl_copy c = {
+		.h = r->h,
+		.source = &r->source,
+		.target = &r->device,
+		.size = r->size,
+		.granularity = is_delta(r) ? r->unit : DEFAULT_UNIT,
+		.total = r->size,
+		.options = &o,
+		.cancel = &r->cancel,
+		.resume = &r->resume,
+		.next = is_delta(r) ? next_different : next_all,
+		/* What was compared was checked. */
+		.seen = is_delta(r) ? NULL : seen,
+		.flushed = flushed,
+		.opaque = r,
+	};
+	int ret = r->device.ops->begin(r->h, &r->device, r->size);
+
+	if (!ret)
+		ret = dtl_copy_run(&c);
+	r->result.bytes_written = c.written;
+	return ret;
+}
+
+static int copy_different(struct dtrack_restore *r)
+{
+	struct dtl_scan *s = &r->scan;
+	int ret;
+
+	*s = (struct dtl_scan) {
+		.h = r->h,
+		.source = { &r->source, &r->present },
+		.jobs = r->options.jobs,
+		.speed = r->options.speed,
+		.cancel = &r->cancel,
+		.look = look,
+		.opaque = r,
+	};
+	/* At most each other unit begins one, and each piece. */
+	r->list = calloc(WINDOW / r->unit + 1, sizeof(*r->list));
+	ret = r->list ? dtl_scan_open(s) : dtl_nomem(r->h);
+	if (!ret)
+		ret = copy(r);
+	dtl_scan_close(s);
+	free(r->list);
+	r->list = NULL;
+	return ret;
+}
+
+static int finish(struct dtrack_restore *r)
+{
+	int ret = r->device.ops->finish(&r->device);
+
+	if (!ret)
+		return 0;
+	return dtl_fail(r->h, ret, dtl_os_class(ret),
+			"Could not flush '%s': %s", r->device.path,
+			strerror(-ret));
+}
+
+int dtrack_restore_execute(struct dtrack_restore *r)
+{
+	int ret;
+
+	if (r->result.state != DTRACK_RUN_READY)
+		return dtl_fail(r->h, -EINVAL, NULL,
+				"A restore can be executed once");
+	if (r->sums_error && r->options.found)
+		r->options.found(r->options.opaque, NULL, r->sums_error);
+	ret = is_delta(r) ? copy_different(r) : copy(r);
+	if (!ret)
+		ret = finish(r);
+	r->result.state = !ret ? DTRACK_RUN_COMPLETED :
+			  ret == -ECANCELED ? DTRACK_RUN_CANCELLED :
+					      DTRACK_RUN_FAILED;
+	return ret;
+}
+
+/* ---- Public ------------------------------------------------------------- */
+
+void dtrack_restore_result(const struct dtrack_restore *r,
+			   struct dtrack_restore_result *result, size_t size)
+{
+	memset(result, 0, size);
+	memcpy(result, &r->result,
+	       size < sizeof(r->result) ? size : sizeof(r->result));
+}
+
+void dtrack_restore_cancel(struct dtrack_restore *r)
+{
+	atomic_store(&r->cancel, 1);
+}
