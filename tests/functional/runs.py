@@ -23,7 +23,7 @@ def fresh_target(target=TARGET):
 
 
 def remove_target(target=TARGET):
-    for path in target, target + '.dtrack':
+    for path in target, target + '.dtrack', target + '.dtrack.sums':
         if os.path.exists(path):
             os.unlink(path)
 
