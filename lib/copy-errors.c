@@ -70,16 +70,16 @@ static int decide(struct dtl_copy *c, int policy, uint64_t spot, int err)
 }
 
 static int say(struct dtl_copy *c, uint64_t spot, int err, const char *verb,
-	       const char *name)
+	       const char *name, const char *why)
 {
 	return dtl_fail(c->h, err, dtl_os_class(err),
 			"Could not %s '%s' at byte %" PRIu64 ": %s", verb,
-			name, spot, strerror(-err));
+			name, spot, why);
 }
 
 static int read_failed(struct dtl_copy *c, struct dtl_piece *p, int err)
 {
-	say(c, p->at, err, "read", c->source->path);
+	say(c, p->at, err, "read", c->source->path, strerror(-err));
 	return decide(c, c->options->on_source_error, p->at, err);
 }
 
@@ -90,10 +90,16 @@ static int look_failed(struct dtl_copy *c, struct dtl_piece *p, int err)
 
 static int write_failed(struct dtl_copy *c, struct dtl_piece *p, int err)
 {
-	if (c->target->ops->retry(c->target, &p->io))
+	const struct dtl_target *t = c->target;
+	int policy = c->options->on_target_error;
+
+	if (t->ops->retry(c->target, &p->io))
 		return 0;
-	say(c, p->at, err, "write to", c->target->path);
-	return decide(c, c->options->on_target_error, p->at, err);
+	/* Nothing would bring it back. */
+	if (t->ops->lost && t->ops->lost(t))
+		policy = DTRACK_ON_ERROR_REPORT;
+	say(c, p->at, err, "write to", t->path, dtl_target_why(t, err));
+	return decide(c, policy, p->at, err);
 }
 
 /* ---- One request after the other ---------------------------------------- */

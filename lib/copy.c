@@ -299,7 +299,7 @@ static int end_flush(struct dtl_copy *c)
 	if (ret < 0)
 		ret = dtl_fail(c->h, ret, dtl_os_class(ret),
 			       "Could not flush '%s': %s", c->target->path,
-			       strerror(-ret));
+			       dtl_target_why(c->target, ret));
 	else if (list.nr)
 		ret = c->flushed(c->opaque, list.range, list.nr);
 	c->flush_err = ret < 0 ? ret : 0;

@@ -675,7 +675,7 @@ enum dtrack_run_event {
  * struct dtrack_run_options - a backup run.
  * @size: sizeof(struct dtrack_run_options)
  * @flags: DTRACK_RUN_*
- * @target: PATH or raw:PATH of a file or block device
+ * @target: PATH or raw:PATH of a file or block device, or an NBD URI
  * @bitmap: name, or NULL
  * @sync: enum dtrack_sync
  * @mode: enum dtrack_mode or DTRACK_MODE_UNSET
@@ -693,6 +693,8 @@ enum dtrack_run_event {
  * @request_size: most bytes of one request, or 0 for the engine's choice;
  *	rounded down to a power of two, and so that all requests together stay
  *	below 32 MiB
+ * @target_timeout: seconds that a server that owes an answer may be silent before
+ *	it counts as lost; 0 for 60
  *
  * Zeroes are the defaults but for @size, @target, @mode and @stop_timeout: use
  * DTRACK_RUN_OPTIONS_INIT.
@@ -714,6 +716,7 @@ struct dtrack_run_options {
 		       uint64_t done, uint64_t total, const char *message);
 	void *opaque;
 	uint64_t request_size;
+	unsigned int target_timeout;
 };
 
 #define DTRACK_RUN_OPTIONS_INIT					\

@@ -77,6 +77,7 @@ static int begin(struct dtrack_run *run,
 		ret = dtl_check_options(run);
 	if (!ret)
 		ret = open_source(run);
+	run->target.patience = run->options.target_timeout;
 	if (!ret)
 		ret = dtl_target_open(run->h, run->options.target, run->dev,
 				      &run->target);
@@ -103,8 +104,7 @@ int dtl_run_new(struct dtrack *h, struct dtrack_dev dev,
 	run->dev = dev;
 	dtl_source_init(&run->source);
 	dtl_sums_init(&run->sums);
-	run->target.fd = -1;
-	run->target.direct = -1;
+	run->target.cancel = &run->cancel;
 	if (outlook) {
 		run->foreseen = true;
 		run->fresh = outlook->fresh;
@@ -396,7 +396,7 @@ static int finish_target(struct dtrack_run *run)
 	if (ret)
 		return dtl_fail(run->h, ret, dtl_os_class(ret),
 				"Could not flush '%s': %s", run->target.path,
-				strerror(-ret));
+				dtl_target_why(&run->target, ret));
 	/* The last moment at which a cancel is not too late. */
 	return check_cancel(run);
 }

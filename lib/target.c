@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * target.c - raw targets: a file or a block device.
+ * target.c - targets, and raw ones: a file or a block device.
  *
  * What the target has to look like for a run is check.c's.
  */
@@ -146,6 +146,48 @@ static int raw_finish(struct dtl_target *t)
 	return t->created ? dtl_sync_dir(t->path) : 0;
 }
 
+/* ---- Comparing ---------------------------------------------------------- */
+
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/* Of files to come: the same name in the same folder. */
+static bool same_place(const struct dtl_target *a, const struct dtl_target *b)
+{
+	char folder_a[sizeof(a->path)], folder_b[sizeof(b->path)];
+	char name_a[sizeof(a->path)], name_b[sizeof(b->path)];
+	struct stat st_a, st_b;
+
+	memcpy(folder_a, a->path, sizeof(folder_a));
+	memcpy(folder_b, b->path, sizeof(folder_b));
+	memcpy(name_a, a->path, sizeof(name_a));
+	memcpy(name_b, b->path, sizeof(name_b));
+	return !strcmp(basename(name_a), basename(name_b)) &&
+	       !stat(dirname(folder_a), &st_a) &&
+	       !stat(dirname(folder_b), &st_b) && same_file(&st_a, &st_b);
+}
+
+static bool raw_same(const struct dtl_target *a, const struct dtl_target *b)
+{
+	struct stat st_a, st_b;
+
+	if (a->exists != b->exists)
+		return false;
+	if (!a->exists)
+		return same_place(a, b);
+	return !fstat(a->fd, &st_a) && !fstat(b->fd, &st_b) &&
+	       same_file(&st_a, &st_b);
+}
+
+static void raw_close(struct dtl_target *t)
+{
+	/* Not before: that would let go of the lock. */
+	dtl_close(t->direct);
+	dtl_close(t->fd);
+}
+
 static const struct dtl_target_ops raw_ops = {
 	.begin = raw_begin,
 	.unit = raw_unit,
@@ -153,6 +195,8 @@ static const struct dtl_target_ops raw_ops = {
 	.flush = raw_flush,
 	.retry = raw_retry,
 	.finish = raw_finish,
+	.same = raw_same,
+	.close = raw_close,
 };
 
 int dtl_target_claim(struct dtrack *h, const struct dtl_target *t, int *place)
@@ -271,42 +315,27 @@ static int open_existing(struct dtrack *h, struct dtrack_dev source,
 				      open_file(h, t);
 }
 
-static int strip_prefix(struct dtrack *h, const char *name,
+int dtl_target_set_path(struct dtrack *h, const char *path,
 			struct dtl_target *t)
 {
-	static const char *const later[] = {
-		"nbd://", "nbds://", "nbd+unix://", "nbds+unix://", "qcow2:",
-	};
-	size_t i;
-
-	for (i = 0; i < DTL_ARRAY_SIZE(later); i++)
-		if (!strncmp(name, later[i], strlen(later[i])))
-			return dtl_fail(h, -EOPNOTSUPP, NULL,
-					"Target '%s' is of a kind that is not supported yet",
-					name);
-	if (!strncmp(name, "raw:", 4))
-		name += 4;
-	if (!*name)
+	if (!*path)
 		return dtl_fail(h, -EINVAL, DTL_CLASS_USAGE,
 				"The target has no name");
-	if (strlen(name) >= sizeof(t->path))
+	if (strlen(path) >= sizeof(t->path))
 		return dtl_fail(h, -ENAMETOOLONG, NULL,
 				"The name of the target is too long");
-	memcpy(t->path, name, strlen(name) + 1);
+	memcpy(t->path, path, strlen(path) + 1);
 	return 0;
 }
 
-int dtl_target_open(struct dtrack *h, const char *name,
+static int open_raw(struct dtrack *h, const char *name,
 		    struct dtrack_dev source, struct dtl_target *t)
 {
 	struct stat st;
 	int ret;
 
-	memset(t, 0, sizeof(*t));
-	t->fd = -1;
-	t->direct = -1;
 	t->ops = &raw_ops;
-	ret = strip_prefix(h, name, t);
+	ret = dtl_target_set_path(h, name, t);
 	if (ret)
 		return ret;
 	if (!stat(t->path, &st))
@@ -321,46 +350,36 @@ int dtl_target_open(struct dtrack *h, const char *name,
 	return check_folder(h, source, t);
 }
 
-/* ---- Comparing ---------------------------------------------------------- */
-
-static bool same_file(const struct stat *a, const struct stat *b)
+int dtl_target_open(struct dtrack *h, const char *name,
+		    struct dtrack_dev source, struct dtl_target *t)
 {
-	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
-}
-
-/* Of files to come: the same name in the same folder. */
-static bool same_place(const struct dtl_target *a, const struct dtl_target *b)
-{
-	char folder_a[sizeof(a->path)], folder_b[sizeof(b->path)];
-	char name_a[sizeof(a->path)], name_b[sizeof(b->path)];
-	struct stat st_a, st_b;
-
-	memcpy(folder_a, a->path, sizeof(folder_a));
-	memcpy(folder_b, b->path, sizeof(folder_b));
-	memcpy(name_a, a->path, sizeof(name_a));
-	memcpy(name_b, b->path, sizeof(name_b));
-	return !strcmp(basename(name_a), basename(name_b)) &&
-	       !stat(dirname(folder_a), &st_a) &&
-	       !stat(dirname(folder_b), &st_b) && same_file(&st_a, &st_b);
+	t->fd = -1;
+	t->direct = -1;
+	if (dtl_target_is_nbd(name))
+		return dtl_target_open_nbd(h, name, t);
+	if (!strncmp(name, "qcow2:", 6))
+		return dtl_fail(h, -EOPNOTSUPP, NULL,
+				"Target '%s' is of a kind that is not supported yet",
+				name);
+	return open_raw(h, strncmp(name, "raw:", 4) ? name : name + 4, source,
+			t);
 }
 
 bool dtl_target_same(const struct dtl_target *a, const struct dtl_target *b)
 {
-	struct stat st_a, st_b;
+	return a->ops == b->ops && a->ops->same(a, b);
+}
 
-	if (a->exists != b->exists)
-		return false;
-	if (!a->exists)
-		return same_place(a, b);
-	return !fstat(a->fd, &st_a) && !fstat(b->fd, &st_b) &&
-	       same_file(&st_a, &st_b);
+const char *dtl_target_why(const struct dtl_target *t, int err)
+{
+	const char *lost = t->ops->lost ? t->ops->lost(t) : NULL;
+
+	return lost ? : strerror(-err);
 }
 
 void dtl_target_close(struct dtl_target *t)
 {
-	/* Not before: that would let go of the lock. */
-	dtl_close(t->direct);
-	dtl_close(t->fd);
-	t->direct = -1;
-	t->fd = -1;
+	if (t->ops)
+		t->ops->close(t);
+	t->ops = NULL;
 }

@@ -8,8 +8,11 @@
 #ifndef DTL_TARGET_H
 #define DTL_TARGET_H
 
+#include <stdatomic.h>
+
 #include "queue.h"
 
+struct dtl_nbd;
 struct dtl_target;
 
 /**
@@ -21,6 +24,9 @@ struct dtl_target;
  * @retry: whether the write that failed says nothing about the target, and
  *	would go another way now; nothing is in flight
  * @finish: make its existence durable, too; 0 or -errno
+ * @lost: why it will never take a write again, in words, or NULL; may be NULL
+ * @same: see dtl_target_same(); both are of the kind
+ * @close: free what is its own
  */
 struct dtl_target_ops {
 	int (*begin)(struct dtrack *h, struct dtl_target *t, uint64_t size);
@@ -31,25 +37,34 @@ struct dtl_target_ops {
 		      struct dtl_io *io);
 	bool (*retry)(struct dtl_target *t, const struct dtl_io *io);
 	int (*finish)(struct dtl_target *t);
+	const char *(*lost)(const struct dtl_target *t);
+	bool (*same)(const struct dtl_target *a, const struct dtl_target *b);
+	void (*close)(struct dtl_target *t);
 };
 
 /**
  * struct dtl_target - a target.
  * @ops: its kind
+ * @patience: seconds that a server may be silent, 0 for the default
+ * @cancel: set from outside: a server may be silent for a moment only; or NULL
  * @fd: the file or device, -1 while it does not exist
  * @direct: the same, opened O_DIRECT; -1 where that is refused
  * @is_direct: writes go there; never to both: neither sees what the other has
  *	in half a page
  * @in_memory: its file system is memory
  * @exists: it existed at open
- * @is_block: it is a block device
+ * @is_block: it is a block device, or an export of somebody's server: it may be
+ *	larger than the source, and has no manifest
  * @created: this run made it: it reads as zeroes where nothing was written
  * @size: bytes, when it exists
- * @path: without a prefix
+ * @path: without a prefix; a URI
  * @manifest: path of the manifest, "" for one that has none
+ * @nbd: the server, or NULL
  */
 struct dtl_target {
 	const struct dtl_target_ops *ops;
+	unsigned int patience;
+	const atomic_int *cancel;
 	int fd;
 	int direct;
 	bool is_direct;
@@ -60,14 +75,16 @@ struct dtl_target {
 	uint64_t size;
 	char path[4096];
 	char manifest[4096];
+	struct dtl_nbd *nbd;
 };
 
 /**
  * dtl_target_open() - open a target, if it exists.
  * @h: the handle
- * @name: PATH or raw:PATH
+ * @name: PATH, raw:PATH or a URI
  * @source: the tracked device; a target that lies on it is refused
- * @t: result; dtl_target_close() it, also on errors
+ * @t: zeroes but for @patience and @cancel; dtl_target_close() it, also on
+ *	errors
  *
  * Return: 0; -EOPNOTSUPP for an unknown kind, -EBUSY when another run or
  * program uses it, -ELOOP, or the errno of opening it.
@@ -98,13 +115,29 @@ int dtl_target_claim(struct dtrack *h, const struct dtl_target *t, int *place);
  */
 bool dtl_target_same(const struct dtl_target *a, const struct dtl_target *b);
 
+/** dtl_target_why() - words for an error that came back from it. */
+const char *dtl_target_why(const struct dtl_target *t, int err);
+
 /** dtl_direct_unit() - what offsets of direct I/O on a file are multiples of. */
 unsigned int dtl_direct_unit(int fd);
 
 /** dtl_in_memory() - whether I/O on a file is but a copy from or to memory. */
 bool dtl_in_memory(int fd);
 
-/** dtl_target_close() - close it. */
+/** dtl_target_close() - close it, if it was opened. */
 void dtl_target_close(struct dtl_target *t);
+
+/* ---- Kinds, for dtl_target_open() --------------------------------------- */
+
+/** dtl_target_is_nbd() - whether a name is an NBD URI. */
+bool dtl_target_is_nbd(const char *name);
+
+/** dtl_target_open_nbd() - connect to an export; as dtl_target_open(). */
+int dtl_target_open_nbd(struct dtrack *h, const char *name,
+			struct dtl_target *t);
+
+/** dtl_target_set_path() - take over a name; it is given, and not too long. */
+int dtl_target_set_path(struct dtrack *h, const char *path,
+			struct dtl_target *t);
 
 #endif

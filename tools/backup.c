@@ -13,7 +13,7 @@
 
 static const struct option_spec options[] = {
 	{ OPT_TARGET, "target", KIND_TEXT, "TARGET",
-	  "where to: PATH or raw:PATH of a file or block device", NULL },
+	  "where to: PATH of a file or block device, or an NBD URI", NULL },
 	{ OPT_SYNC, "sync", KIND_WORD, "MODE", "what to copy", sync_words },
 	{ OPT_BITMAP, "bitmap", KIND_TEXT, "BITMAP",
 	  "the bitmap to copy, or to start with a full copy", NULL },
@@ -35,6 +35,8 @@ static const struct option_spec options[] = {
 	  "when a write fails", on_error_words },
 	{ OPT_STOP_TIMEOUT, "stop-timeout", KIND_NUMBER, "SECONDS",
 	  "how long 'stop' waits (default 3600)", NULL },
+	{ OPT_TARGET_TIMEOUT, "target-timeout", KIND_NUMBER, "SECONDS",
+	  "how long an NBD server may be silent (default 60)", NULL },
 	{ OPT_FORCE, "force", KIND_FLAG, NULL,
 	  "onto a target that is not known to fit the bitmap", NULL },
 	{ OPT_PROGRESS, "progress", KIND_FLAG, NULL,
@@ -84,6 +86,8 @@ static void fill(const struct call *call, struct dtrack_run_options *o,
 	if (call->option[OPT_STOP_TIMEOUT].given)
 		o->stop_timeout =
 			(unsigned int)call->option[OPT_STOP_TIMEOUT].number;
+	o->target_timeout =
+		(unsigned int)call->option[OPT_TARGET_TIMEOUT].number;
 	if (call->option[OPT_FORCE].given)
 		o->flags |= DTRACK_RUN_FORCE;
 	if (call->option[OPT_FSFREEZE].given)
@@ -205,7 +209,9 @@ const struct verb verb_backup = {
 "otherwise updated in place: it must have the device's size. What it holds is\n"
 "said in TARGET.dtrack beside it; 'incremental' and 'bitmap' need one that fits\n"
 "the bitmap, or --force. A block device must be as large as DEV, is opened\n"
-"exclusively, and has no such file: that it fits is yours to know.\n"
+"exclusively, and has no such file: that it fits is yours to know. So it is with\n"
+"an NBD URI (nbd://HOST[:PORT]/[EXPORT], nbd+unix:///[EXPORT]?socket=PATH, nbds\n"
+"for TLS). An NBD server that is lost, or silent for too long, ends the run.\n"
 "\n"
 "--fsfreeze freezes and thaws a mounted file system around the moment at which\n"
 "the bitmap is frozen; a SIGKILL in between leaves it frozen ('fsfreeze -u').\n"

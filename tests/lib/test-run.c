@@ -424,8 +424,8 @@ static void test_kinds(void)
 					      DTRACK_MODE_UNSET);
 
 	fresh();
-	o.target = "nbd://localhost";
-	refused("", o, EOPNOTSUPP, "GenericError", "not supported yet");
+	o.target = "nbd+unix:///?socket=/nonexistent/x";
+	refused("", o, ENOENT, "GenericError", "Could not connect to");
 	o.target = "qcow2:x";
 	refused("", o, EOPNOTSUPP, "GenericError", "not supported yet");
 	o.target = "raw:";

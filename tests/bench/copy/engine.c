@@ -81,7 +81,7 @@ int main(int argc, char **argv)
 	struct dtrack_run_options o = DTRACK_RUN_OPTIONS_INIT;
 	struct dtrack_dev nowhere = { 0 };
 	struct dtl_source source;
-	struct dtl_target target = { .fd = -1, .direct = -1 };
+	struct dtl_target target = { 0 };
 	atomic_int cancel = 0, resume = 0;
 	struct dtl_copy c = {
 		.source = &source, .target = &target, .options = &o,
