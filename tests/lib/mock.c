@@ -304,6 +304,8 @@ static void take_line(char *line)
 	} else if (!strcmp(word[0], "BITMAP") && nr >= 3) {
 		add_bitmap(word, nr);
 	} else if (!strcmp(word[0], "EXTENT") && nr == 3) {
+		if (m.nr_extents == MAX)
+			die("EXTENT: too many");
 		m.extents[m.nr_extents++] = (struct dtrack_range){
 			strtoull(word[1], NULL, 0), strtoull(word[2], NULL, 0)
 		};
