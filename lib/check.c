@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "image.h"
 #include "run.h"
 
 /* Without a bitmap to say it. */
@@ -183,7 +184,9 @@ static int check_size(struct dtrack_run *run)
 			run->size, t->size);
 }
 
-static int no_fit(struct dtrack_run *run, const struct dtl_manifest *m)
+/* @path: what the manifest is of */
+static int no_fit(struct dtrack_run *run, const char *path,
+		  const struct dtl_manifest *m)
 {
 	char uuid[DTRACK_UUID_TEXT];
 
@@ -191,21 +194,31 @@ static int no_fit(struct dtrack_run *run, const struct dtl_manifest *m)
 	if (!m->has_bitmap)
 		return dtl_fail(run->h, -ESTALE, NULL,
 				"Target '%s' is no copy that bitmap '%s' belongs to: it was made without a bitmap",
-				run->target.path, run->options.bitmap);
+				path, run->options.bitmap);
 	if (strcmp(m->uuid, uuid))
 		return dtl_fail(run->h, -ESTALE, NULL,
 				"Target '%s' is no copy that bitmap '%s' belongs to: it was made with bitmap '%s', uuid %s",
-				run->target.path, run->options.bitmap, m->name,
+				path, run->options.bitmap, m->name,
 				m->uuid);
 	if (!m->complete && !m->has_from)
 		return dtl_fail(run->h, -ESTALE, NULL,
 				"Target '%s' is an unfinished full copy",
-				run->target.path);
+				path);
 	return dtl_fail(run->h, -ESTALE, NULL,
 			"Target '%s' fits generation %" PRIu64
 			" of bitmap '%s', which is at generation %" PRIu64,
-			run->target.path, m->complete ? m->to : m->from,
+			path, m->complete ? m->to : m->from,
 			run->options.bitmap, (uint64_t)run->info.generation);
+}
+
+/* @err: of loading it; -ENOENT is without words */
+static int no_manifest(struct dtrack_run *run, const char *path, int err)
+{
+	if (err != -ENOENT)
+		return err;
+	return dtl_fail(run->h, err, DTL_CLASS_GENERIC,
+			"Target '%s' has no manifest, so it is not known to fit bitmap '%s'",
+			path, run->options.bitmap);
 }
 
 /*
@@ -222,11 +235,47 @@ static int check_manifest(struct dtrack_run *run)
 	if (run->fits || run->set == DTRACK_SET_ALL ||
 	    run->options.flags & DTRACK_RUN_FORCE)
 		return 0;
-	if (ret == -ENOENT)
-		return dtl_fail(run->h, ret, DTL_CLASS_GENERIC,
-				"Target '%s' has no manifest, so it is not known to fit bitmap '%s'",
-				run->target.path, run->options.bitmap);
-	return ret ? ret : no_fit(run, m);
+	return ret ? no_manifest(run, run->target.path, ret) :
+		     no_fit(run, run->target.path, m);
+}
+
+static int not_there(struct dtrack_run *run)
+{
+	if (run->set == DTRACK_SET_ALL ||
+	    run->options.flags & DTRACK_RUN_FORCE)
+		return 0;
+	return dtl_fail(run->h, -ENOENT, DTL_CLASS_GENERIC,
+			"Target '%s' does not exist, and sync mode '%s' copies only changes",
+			run->target.path, dtl_sync_name(run->options.sync));
+}
+
+static int check_backing(struct dtrack_run *run)
+{
+	const struct dtl_image *image = run->target.image;
+	struct dtl_manifest m;
+	int ret;
+
+	if (run->set == DTRACK_SET_ALL)
+		return usage(run->h, "A full copy has no backing file");
+	ret = dtl_manifest_load(run->h, image->backing_manifest, &m);
+	run->links = !ret && !run->fresh && dtl_manifest_fits(&m, &run->info);
+	if (run->links || run->options.flags & DTRACK_RUN_FORCE)
+		return 0;
+	return ret ? no_manifest(run, image->backing, ret) :
+		     no_fit(run, image->backing, &m);
+}
+
+/*
+ * In mode 'always' the next run would need what a failed one has copied: an
+ * image that is not finished, and never will be.
+ */
+static int check_image(struct dtrack_run *run)
+{
+	if (run->bitmap && run->mode == DTRACK_MODE_ALWAYS)
+		return dtl_fail(run->h, -EOPNOTSUPP, NULL,
+				"Bitmap sync mode 'always' is not supported with a qcow2 target");
+	return run->target.image->backing[0] ? check_backing(run) :
+					       not_there(run);
 }
 
 int dtl_check_target(struct dtrack_run *run)
@@ -234,14 +283,10 @@ int dtl_check_target(struct dtrack_run *run)
 	const struct dtl_target *t = &run->target;
 	int ret;
 
-	if (!t->exists) {
-		if (run->set == DTRACK_SET_ALL ||
-		    run->options.flags & DTRACK_RUN_FORCE)
-			return 0;
-		return dtl_fail(run->h, -ENOENT, DTL_CLASS_GENERIC,
-				"Target '%s' does not exist, and sync mode '%s' copies only changes",
-				t->path, dtl_sync_name(run->options.sync));
-	}
+	if (t->image)
+		return check_image(run);
+	if (!t->exists)
+		return not_there(run);
 	ret = check_size(run);
 	if (ret || !run->bitmap || t->is_block)
 		return ret;

@@ -675,7 +675,8 @@ enum dtrack_run_event {
  * struct dtrack_run_options - a backup run.
  * @size: sizeof(struct dtrack_run_options)
  * @flags: DTRACK_RUN_*
- * @target: PATH or raw:PATH of a file or block device, or an NBD URI
+ * @target: PATH or raw:PATH of a file or block device, an NBD URI, or
+ *	qcow2:PATH[,backing=PREVIOUS] of an image to be made
  * @bitmap: name, or NULL
  * @sync: enum dtrack_sync
  * @mode: enum dtrack_mode or DTRACK_MODE_UNSET

@@ -120,6 +120,14 @@ static bool get_sums(struct json_object *root, struct dtl_manifest *m)
 		get_id(s, "id", &m->sums_id));
 }
 
+/* Where it is not there the text is empty. */
+static bool get_text_if_any(struct json_object *o, const char *key, char *buf,
+			    size_t size)
+{
+	return !json_object_object_get_ex(o, key, NULL) ||
+	       get_text(o, key, buf, size);
+}
+
 static const char *interpret(struct json_object *root, struct dtl_manifest *m)
 {
 	char word[32];
@@ -140,8 +148,12 @@ static const char *interpret(struct json_object *root, struct dtl_manifest *m)
 		return "its state is unknown";
 	if (!get_u64(root, "size", &m->size) ||
 	    !get_text(root, "sync", m->sync, sizeof(m->sync)) ||
+	    !get_text_if_any(root, "image", m->image, sizeof(m->image)) ||
+	    !get_text_if_any(root, "backing", m->backing, sizeof(m->backing)) ||
 	    !get_bitmap(root, m) || !get_sums(root, m))
 		return broken;
+	if (m->image[0] && strcmp(m->image, "qcow2"))
+		return "its image is of an unknown format";
 	return NULL;
 }
 
@@ -175,6 +187,21 @@ const char *dtl_manifest_parse(const char *text, size_t len,
 	json_object_put(root);
 	json_tokener_free(tok);
 	return why;
+}
+
+/* ---- Its name ----------------------------------------------------------- */
+
+/* One manifest for one file, by whatever link it is called. */
+int dtl_manifest_name(struct dtrack *h, const char *path, char *name,
+		      size_t size)
+{
+	char real[PATH_MAX];
+
+	if (snprintf(name, size, "%s.dtrack", realpath(path, real) ? : path) >=
+	    (int)size)
+		return dtl_fail(h, -ENAMETOOLONG, NULL,
+				"The name of target '%s' is too long", path);
+	return 0;
 }
 
 /* ---- Reading ------------------------------------------------------------ */
@@ -294,6 +321,12 @@ static struct json_object *to_json(const struct dtl_manifest *m)
 	json_object_object_add(o, "state", json_object_new_string(
 			       m->complete ? "complete" : "incomplete"));
 	json_object_object_add(o, "size", json_object_new_uint64(m->size));
+	if (m->image[0])
+		json_object_object_add(o, "image",
+				       json_object_new_string(m->image));
+	if (m->backing[0])
+		json_object_object_add(o, "backing",
+				       json_object_new_string(m->backing));
 	json_object_object_add(o, "sync", json_object_new_string(m->sync));
 	json_object_object_add(o, "mode", m->has_bitmap ?
 			       json_object_new_string(m->mode) : NULL);

@@ -9,6 +9,8 @@
  *	"state"		"incomplete" from before the first write, "complete"
  *			from after the end of the run
  *	"size"		bytes of the device
+ *	"image"		not there, or "qcow2": the target is such an image
+ *	"backing"	not there, or how that names what it lies over
  *	"sync", "mode"	of the run; mode null without a bitmap
  *	"bitmap"	null, or an object:
  *	  "name", "uuid", "granularity"
@@ -46,6 +48,8 @@
  * @name: of the bitmap
  * @sync: sync mode
  * @mode: bitmap mode, "" without a bitmap
+ * @image: "qcow2", or "" for a raw file
+ * @backing: what the image lies over, or ""
  */
 struct dtl_manifest {
 	bool complete;
@@ -63,7 +67,21 @@ struct dtl_manifest {
 	char name[DTRACK_NAME_LEN];
 	char sync[16];
 	char mode[16];
+	char image[8];
+	char backing[4096];
 };
+
+/**
+ * dtl_manifest_name() - what the manifest of a target is called.
+ * @h: the handle
+ * @path: the target, which need not exist
+ * @name: result
+ * @size: of @name
+ *
+ * Return: 0 or -ENAMETOOLONG with words.
+ */
+int dtl_manifest_name(struct dtrack *h, const char *path, char *name,
+		      size_t size);
 
 /**
  * dtl_manifest_parse() - read a manifest from memory; the text is hostile.

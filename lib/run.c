@@ -29,6 +29,7 @@
 #include <unistd.h>
 
 #include "copy.h"
+#include "image.h"
 #include "run.h"
 #include "sysfs.h"
 
@@ -187,6 +188,17 @@ static int choose_sums(struct dtrack_run *run)
 	return draw_id(run, &m->sums_id);
 }
 
+static void describe_image(struct dtrack_run *run)
+{
+	const struct dtl_image *image = run->target.image;
+
+	if (!image)
+		return;
+	snprintf(run->manifest.image, sizeof(run->manifest.image), "qcow2");
+	memcpy(run->manifest.backing, image->backing_name,
+	       sizeof(run->manifest.backing));
+}
+
 static int begin_manifest(struct dtrack_run *run)
 {
 	struct dtl_manifest *m = &run->manifest;
@@ -195,12 +207,13 @@ static int begin_manifest(struct dtrack_run *run)
 	if (!run->target.manifest[0])
 		return 0;
 	m->size = run->size;
+	describe_image(run);
 	snprintf(m->sync, sizeof(m->sync), "%s",
 		 dtl_sync_name(run->options.sync));
 	if (run->bitmap) {
 		m->has_bitmap = true;
 		m->granularity = run->granularity;
-		m->has_from = run->fits;
+		m->has_from = run->fits || run->links;
 		m->from = run->info.generation;
 		m->to = m->from + (run->mode != DTRACK_MODE_NEVER);
 		m->run = run->freeze.run;
@@ -386,6 +399,18 @@ static int copy(struct dtrack_run *run)
 	return ret;
 }
 
+static int publish_target(struct dtrack_run *run)
+{
+	struct dtl_target *t = &run->target;
+	int ret = t->ops->publish ? t->ops->publish(t) : 0;
+
+	if (ret)
+		return dtl_fail(run->h, ret, dtl_os_class(ret),
+				"Could not finish '%s': %s", t->path,
+				strerror(-ret));
+	return 0;
+}
+
 static int finish_target(struct dtrack_run *run)
 {
 	int ret = dtl_sums_sync(run->h, &run->sums);
@@ -398,7 +423,8 @@ static int finish_target(struct dtrack_run *run)
 				"Could not flush '%s': %s", run->target.path,
 				dtl_target_why(&run->target, ret));
 	/* The last moment at which a cancel is not too late. */
-	return check_cancel(run);
+	ret = check_cancel(run);
+	return ret ? ret : publish_target(run);
 }
 
 static int begin_sums(struct dtrack_run *run)

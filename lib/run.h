@@ -30,6 +30,7 @@
  * @source: it, to be read
  * @target: where it goes
  * @fits: the target fits the bitmap's generation
+ * @links: what the target, an image, is to lie over does
  * @before: the manifest that says so
  * @manifest: to be written
  * @sums: checksums; open while it copies onto a target that has a manifest
@@ -57,6 +58,7 @@ struct dtrack_run {
 	struct dtl_source source;
 	struct dtl_target target;
 	bool fits;
+	bool links;
 	struct dtl_manifest before;
 	struct dtl_manifest manifest;
 	struct dtl_sums sums;

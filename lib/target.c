@@ -6,7 +6,6 @@
  */
 #include <fcntl.h>
 #include <libgen.h>
-#include <limits.h>
 #include <linux/fs.h>
 #include <linux/magic.h>
 #include <stdio.h>
@@ -199,7 +198,7 @@ static const struct dtl_target_ops raw_ops = {
 	.close = raw_close,
 };
 
-int dtl_target_claim(struct dtrack *h, const struct dtl_target *t, int *place)
+int dtl_target_claim(struct dtrack *h, struct dtl_target *t, int *place)
 {
 	char copy[sizeof(t->path)];
 
@@ -213,10 +212,10 @@ int dtl_target_claim(struct dtrack *h, const struct dtl_target *t, int *place)
 	/* Network file systems may refuse it. */
 	while (flock(*place, LOCK_EX) && errno == EINTR)
 		;
-	if (access(t->path, F_OK))
-		return 0;
-	return dtl_fail(h, -EBUSY, NULL, "Target '%s' is used by another run",
-			t->path);
+	if (!access(t->path, F_OK))
+		return dtl_fail(h, -EBUSY, NULL,
+				"Target '%s' is used by another run", t->path);
+	return t->ops->claim ? t->ops->claim(h, t) : 0;
 }
 
 /* ---- Opening ------------------------------------------------------------ */
@@ -224,21 +223,12 @@ int dtl_target_claim(struct dtrack *h, const struct dtl_target *t, int *place)
 /* One manifest for one file, by whatever link it is called. */
 static int name_manifest(struct dtrack *h, struct dtl_target *t)
 {
-	char real[PATH_MAX];
-	const char *path = t->path;
-
-	if (t->exists && realpath(t->path, real))
-		path = real;
-	if (snprintf(t->manifest, sizeof(t->manifest), "%s.dtrack", path) >=
-	    (int)sizeof(t->manifest))
-		return dtl_fail(h, -ENAMETOOLONG, NULL,
-				"The name of target '%s' is too long", t->path);
-	return 0;
+	return dtl_manifest_name(h, t->path, t->manifest, sizeof(t->manifest));
 }
 
 /* A file to come: its folder must take it, and must not be the source's. */
-static int check_folder(struct dtrack *h, struct dtrack_dev source,
-			struct dtl_target *t)
+int dtl_target_check_folder(struct dtrack *h, struct dtrack_dev source,
+			    struct dtl_target *t)
 {
 	char copy[sizeof(t->path)];
 	int fd, ret;
@@ -347,7 +337,7 @@ static int open_raw(struct dtrack *h, const char *name,
 		return dtl_fail(h, -ENOENT, DTL_CLASS_GENERIC,
 				"Target '%s' is a symbolic link to nothing",
 				t->path);
-	return check_folder(h, source, t);
+	return dtl_target_check_folder(h, source, t);
 }
 
 int dtl_target_open(struct dtrack *h, const char *name,
@@ -357,10 +347,8 @@ int dtl_target_open(struct dtrack *h, const char *name,
 	t->direct = -1;
 	if (dtl_target_is_nbd(name))
 		return dtl_target_open_nbd(h, name, t);
-	if (!strncmp(name, "qcow2:", 6))
-		return dtl_fail(h, -EOPNOTSUPP, NULL,
-				"Target '%s' is of a kind that is not supported yet",
-				name);
+	if (dtl_target_is_qcow2(name))
+		return dtl_target_open_qcow2(h, name, source, t);
 	return open_raw(h, strncmp(name, "raw:", 4) ? name : name + 4, source,
 			t);
 }

@@ -12,11 +12,14 @@
 
 #include "queue.h"
 
+struct dtl_image;
 struct dtl_nbd;
 struct dtl_target;
 
 /**
  * struct dtl_target_ops - one kind of target.  Words are given where @h is.
+ * @claim: see to it that no other run makes the same one; 0 or -errno; may be
+ *	NULL; see dtl_target_claim()
  * @begin: make it ready to be written; creates what does not exist; 0 or -errno
  * @unit: writes will begin and end at multiples of @unit bytes
  * @write: push @io, a write whose buf, len and offset are set
@@ -24,11 +27,14 @@ struct dtl_target;
  * @retry: whether the write that failed says nothing about the target, and
  *	would go another way now; nothing is in flight
  * @finish: make its existence durable, too; 0 or -errno
+ * @publish: show it to others, when no cancel is possible any more; 0 or -errno;
+ *	may be NULL
  * @lost: why it will never take a write again, in words, or NULL; may be NULL
  * @same: see dtl_target_same(); both are of the kind
  * @close: free what is its own
  */
 struct dtl_target_ops {
+	int (*claim)(struct dtrack *h, struct dtl_target *t);
 	int (*begin)(struct dtrack *h, struct dtl_target *t, uint64_t size);
 	void (*unit)(struct dtl_target *t, uint64_t unit);
 	void (*write)(struct dtl_target *t, struct dtl_queue *q,
@@ -37,6 +43,7 @@ struct dtl_target_ops {
 		      struct dtl_io *io);
 	bool (*retry)(struct dtl_target *t, const struct dtl_io *io);
 	int (*finish)(struct dtl_target *t);
+	int (*publish)(struct dtl_target *t);
 	const char *(*lost)(const struct dtl_target *t);
 	bool (*same)(const struct dtl_target *a, const struct dtl_target *b);
 	void (*close)(struct dtl_target *t);
@@ -60,6 +67,7 @@ struct dtl_target_ops {
  * @path: without a prefix; a URI
  * @manifest: path of the manifest, "" for one that has none
  * @nbd: the server, or NULL
+ * @image: what only a qcow2 image has, or NULL
  */
 struct dtl_target {
 	const struct dtl_target_ops *ops;
@@ -76,12 +84,13 @@ struct dtl_target {
 	char path[4096];
 	char manifest[4096];
 	struct dtl_nbd *nbd;
+	struct dtl_image *image;
 };
 
 /**
  * dtl_target_open() - open a target, if it exists.
  * @h: the handle
- * @name: PATH, raw:PATH or a URI
+ * @name: PATH, raw:PATH, qcow2:PATH[,backing=PREVIOUS] or a URI
  * @source: the tracked device; a target that lies on it is refused
  * @t: zeroes but for @patience and @cancel; dtl_target_close() it, also on
  *	errors
@@ -104,7 +113,7 @@ int dtl_target_open(struct dtrack *h, const char *name,
  *
  * Return: 0; -EBUSY when somebody has made it since it was opened.
  */
-int dtl_target_claim(struct dtrack *h, const struct dtl_target *t, int *place);
+int dtl_target_claim(struct dtrack *h, struct dtl_target *t, int *place);
 
 /**
  * dtl_target_same() - whether two opened targets are one, or would become it.
@@ -135,6 +144,20 @@ bool dtl_target_is_nbd(const char *name);
 /** dtl_target_open_nbd() - connect to an export; as dtl_target_open(). */
 int dtl_target_open_nbd(struct dtrack *h, const char *name,
 			struct dtl_target *t);
+
+/** dtl_target_is_qcow2() - whether a name is that of an image. */
+bool dtl_target_is_qcow2(const char *name);
+
+/** dtl_target_open_qcow2() - look whether one can be made; the same. */
+int dtl_target_open_qcow2(struct dtrack *h, const char *name,
+			  struct dtrack_dev source, struct dtl_target *t);
+
+/**
+ * dtl_target_check_folder() - whether a file may be made there; names the
+ * manifest.
+ */
+int dtl_target_check_folder(struct dtrack *h, struct dtrack_dev source,
+			    struct dtl_target *t);
 
 /** dtl_target_set_path() - take over a name; it is given, and not too long. */
 int dtl_target_set_path(struct dtrack *h, const char *path,

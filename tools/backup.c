@@ -13,7 +13,7 @@
 
 static const struct option_spec options[] = {
 	{ OPT_TARGET, "target", KIND_TEXT, "TARGET",
-	  "where to: PATH of a file or block device, or an NBD URI", NULL },
+	  "where to: PATH, an NBD URI, or qcow2:PATH[,backing=PREVIOUS]", NULL },
 	{ OPT_SYNC, "sync", KIND_WORD, "MODE", "what to copy", sync_words },
 	{ OPT_BITMAP, "bitmap", KIND_TEXT, "BITMAP",
 	  "the bitmap to copy, or to start with a full copy", NULL },
@@ -212,6 +212,8 @@ const struct verb verb_backup = {
 "exclusively, and has no such file: that it fits is yours to know. So it is with\n"
 "an NBD URI (nbd://HOST[:PORT]/[EXPORT], nbd+unix:///[EXPORT]?socket=PATH, nbds\n"
 "for TLS). An NBD server that is lost, or silent for too long, ends the run.\n"
+"A qcow2 image is made by the run: 'full' makes one by itself, 'incremental' and\n"
+"'bitmap' one over PREVIOUS, whose .dtrack must fit the bitmap, or --force.\n"
 "\n"
 "--fsfreeze freezes and thaws a mounted file system around the moment at which\n"
 "the bitmap is frozen; a SIGKILL in between leaves it frozen ('fsfreeze -u').\n"

@@ -426,8 +426,8 @@ static void test_kinds(void)
 	fresh();
 	o.target = "nbd+unix:///?socket=/nonexistent/x";
 	refused("", o, ENOENT, "GenericError", "Could not connect to");
-	o.target = "qcow2:x";
-	refused("", o, EOPNOTSUPP, "GenericError", "not supported yet");
+	o.target = "qcow2:";
+	refused("", o, EINVAL, "Usage", "no name");
 	o.target = "raw:";
 	refused("", o, EINVAL, "Usage", "no name");
 	o.target = dir;

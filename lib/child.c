@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * child.c - programs that the library runs.
+ *
+ * What they say goes into files in memory: nobody has to read while they run.
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "child.h"
+
+extern char **environ;
+
+static size_t read_text(int fd, off_t from, char *buf, size_t size)
+{
+	ssize_t n = pread(fd, buf, size - 1, from);
+
+	buf[n > 0 ? n : 0] = '\0';
+	return n > 0 ? (size_t)n : 0;
+}
+
+void dtl_child_last_line(int fd, char *buf, size_t size)
+{
+	off_t end = lseek(fd, 0, SEEK_END);
+	size_t len = read_text(fd, end < (off_t)size ? 0 :
+						       end - (off_t)size + 1,
+			       buf, size);
+	char *line;
+
+	while (len && buf[len - 1] == '\n')
+		buf[--len] = '\0';
+	line = strrchr(buf, '\n');
+	if (line)
+		memmove(buf, line + 1, strlen(line));
+}
+
+static int wait_for(pid_t pid)
+{
+	int status;
+
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return WIFEXITED(status) ? WEXITSTATUS(status) :
+				   128 + WTERMSIG(status);
+}
+
+/* Return: as dtl_child_run(). */
+static int spawn(char *const argv[], int out, int err)
+{
+	posix_spawn_file_actions_t files;
+	posix_spawnattr_t attr;
+	sigset_t none;
+	pid_t pid;
+	int ret;
+
+	sigemptyset(&none);
+	posix_spawn_file_actions_init(&files);
+	posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
+	posix_spawn_file_actions_adddup2(&files, out, 1);
+	posix_spawn_file_actions_adddup2(&files, err, 2);
+	posix_spawnattr_init(&attr);
+	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP |
+					POSIX_SPAWN_SETSIGMASK);
+	posix_spawnattr_setpgroup(&attr, 0);
+	posix_spawnattr_setsigmask(&attr, &none);
+	ret = -posix_spawnp(&pid, argv[0], &files, &attr, argv, environ);
+	posix_spawnattr_destroy(&attr);
+	posix_spawn_file_actions_destroy(&files);
+	return ret ? ret : wait_for(pid);
+}
+
+int dtl_child_run(char *const argv[], struct dtl_child_text *text)
+{
+	int out = memfd_create("out", MFD_CLOEXEC);
+	int err = memfd_create("err", MFD_CLOEXEC);
+	int ret = out < 0 || err < 0 ? -errno : spawn(argv, out, err);
+
+	text->out[0] = '\0';
+	text->err[0] = '\0';
+	if (out >= 0)
+		read_text(out, 0, text->out, sizeof(text->out));
+	if (err >= 0)
+		dtl_child_last_line(err, text->err, sizeof(text->err));
+	dtl_close(out);
+	dtl_close(err);
+	return ret;
+}

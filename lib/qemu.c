@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+/*
+ * qemu.c - images, by qemu-img and qemu-nbd.
+ */
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "child.h"
+#include "qemu.h"
+
+/* qemu-img begins its lines with its name. */
+static const char *words(const struct dtl_child_text *text)
+{
+	const char *err = text->err;
+
+	if (!strncmp(err, "qemu-img: ", 10))
+		err += 10;
+	return *err ? err : "it does not say why";
+}
+
+static int qemu_img(struct dtrack *h, char *const argv[],
+		    struct dtl_child_text *text)
+{
+	int ret = dtl_child_run(argv, text);
+
+	if (ret < 0)
+		return dtl_fail(h, ret, DTL_CLASS_GENERIC,
+				"Could not run qemu-img: %s", strerror(-ret));
+	return ret;
+}
+
+/* Of the chain's first image. */
+static bool virtual_size(const char *text, uint64_t *size)
+{
+	struct json_object *chain = json_tokener_parse(text), *first, *v;
+	bool good = false;
+
+	if (json_object_is_type(chain, json_type_array) &&
+	    json_object_array_length(chain)) {
+		first = json_object_array_get_idx(chain, 0);
+		good = json_object_is_type(first, json_type_object) &&
+		       json_object_object_get_ex(first, "virtual-size", &v) &&
+		       json_object_is_type(v, json_type_int) &&
+		       json_object_get_int64(v) >= 0;
+		if (good)
+			*size = json_object_get_uint64(v);
+	}
+	json_object_put(chain);
+	return good;
+}
+
+int dtl_qemu_look(struct dtrack *h, const char *path, const char *format,
+		  uint64_t *size)
+{
+	char *const argv[] = {
+		"qemu-img", "info", "--output=json", "--backing-chain", "-U",
+		"-f", (char *)format, (char *)path, NULL,
+	};
+	struct dtl_child_text *text = malloc(sizeof(*text));
+	int ret;
+
+	if (!text)
+		return dtl_nomem(h);
+	ret = qemu_img(h, argv, text);
+	if (ret > 0)
+		ret = dtl_fail(h, -EINVAL, DTL_CLASS_GENERIC,
+			       "Could not open the image '%s': %s", path,
+			       words(text));
+	else if (!ret && !virtual_size(text->out, size))
+		ret = dtl_fail(h, -EINVAL, DTL_CLASS_GENERIC,
+			       "Could not tell the size of the image '%s'",
+			       path);
+	free(text);
+	return ret;
+}
+
+int dtl_qemu_create(struct dtrack *h, const char *path, uint64_t size,
+		    const char *backing, const char *format)
+{
+	char bytes[32], *argv[16];
+	struct dtl_child_text *text = malloc(sizeof(*text));
+	int ret, nr = 0;
+
+	if (!text)
+		return dtl_nomem(h);
+	snprintf(bytes, sizeof(bytes), "%" PRIu64, size);
+	argv[nr++] = "qemu-img";
+	argv[nr++] = "create";
+	argv[nr++] = "-q";
+	argv[nr++] = "-f";
+	argv[nr++] = "qcow2";
+	if (backing) {
+		argv[nr++] = "-F";
+		argv[nr++] = (char *)format;
+		argv[nr++] = "-b";
+		argv[nr++] = (char *)backing;
+	}
+	argv[nr++] = (char *)path;
+	argv[nr++] = bytes;
+	argv[nr] = NULL;
+	ret = qemu_img(h, argv, text);
+	if (ret > 0)
+		ret = dtl_fail(h, -EIO, DTL_CLASS_GENERIC,
+			       "Could not make the image '%s': %s", path,
+			       words(text));
+	free(text);
+	return ret;
+}
+
+/* ---- Serving ------------------------------------------------------------ */
+
+/*
+ * The server is in a session of its own: Ctrl-C is ours to act on, and it is to
+ * write what we write until we say that it was the last.  It ends with the last
+ * connection.  Its complaints go to a file of ours.
+ */
+static int serve(struct dtrack *h, const char *path, const char *format,
+		 const struct dtl_nbd_place *place, const char *complaints,
+		 struct dtl_nbd **nbd)
+{
+	char *const command[] = {
+		"sh", "-c", "exec setsid qemu-nbd \"$@\" 2>>\"$0\"",
+		(char *)complaints,
+		"-f", (char *)format,
+		"--discard=unmap", "--detect-zeroes=off",
+		place->writable ? "--shared=1" : "--read-only",
+		(char *)path, NULL,
+	};
+	struct dtl_nbd_place it = *place;
+
+	it.uri = NULL;
+	it.command = command;
+	return dtl_nbd_open(h, &it, nbd);
+}
+
+/* What the server said about it is more to the point. */
+static int improve(struct dtrack *h, const char *name, int complaints, int err)
+{
+	char line[1024];
+	const char *says = line;
+
+	dtl_child_last_line(complaints, line, sizeof(line));
+	if (!line[0] || err == -ECANCELED || err == -ENOMEM)
+		return err;
+	if (!strncmp(says, "qemu-nbd: ", 10))
+		says += 10;
+	return dtl_fail(h, err, DTL_CLASS_GENERIC,
+			"Could not start qemu-nbd for '%s': %s", name, says);
+}
+
+int dtl_qemu_serve(struct dtrack *h, const char *path, const char *format,
+		   const struct dtl_nbd_place *place, struct dtl_nbd **nbd)
+{
+	int ret, fd = memfd_create("complaints", MFD_CLOEXEC);
+	char complaints[64];
+
+	if (fd < 0)
+		return dtl_fail(h, -errno, NULL,
+				"Could not start qemu-nbd: %s", strerror(errno));
+	snprintf(complaints, sizeof(complaints), "/proc/%d/fd/%d", getpid(),
+		 fd);
+	ret = serve(h, path, format, place, complaints, nbd);
+	if (ret)
+		ret = improve(h, place->name, fd, ret);
+	dtl_close(fd);
+	return ret;
+}

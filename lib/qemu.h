@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * qemu.h - images, by qemu-img and qemu-nbd.
+ *
+ * Paths are absolute: qemu takes what is before a ':' in others for a protocol.
+ */
+#ifndef DTL_QEMU_H
+#define DTL_QEMU_H
+
+#include "nbd.h"
+
+/**
+ * dtl_qemu_look() - whether an image and all that it is made of can be opened.
+ * @h: the handle
+ * @path: the image
+ * @format: "raw" or "qcow2"
+ * @size: result, bytes that it stands for
+ *
+ * Return: 0, or -EINVAL or another errno with words.
+ */
+int dtl_qemu_look(struct dtrack *h, const char *path, const char *format,
+		  uint64_t *size);
+
+/**
+ * dtl_qemu_create() - make a qcow2 image, whatever the file was before.
+ * @h: the handle
+ * @path: the image
+ * @size: bytes that it stands for
+ * @backing: how the image names what it lies over, or NULL
+ * @format: of @backing
+ *
+ * Return: 0, or -EIO or another errno with words.
+ */
+int dtl_qemu_create(struct dtrack *h, const char *path, uint64_t size,
+		    const char *backing, const char *format);
+
+/**
+ * dtl_qemu_serve() - start a server for an image, and connect to it.
+ * @h: the handle
+ * @path: the image
+ * @format: "raw" or "qcow2"
+ * @place: all but @uri and @command
+ * @nbd: result; the server ends with dtl_nbd_close(), or with this process
+ *
+ * Return: 0, or an errno with words.
+ */
+int dtl_qemu_serve(struct dtrack *h, const char *path, const char *format,
+		   const struct dtl_nbd_place *place, struct dtl_nbd **nbd);
+
+#endif
