@@ -238,13 +238,14 @@ static bool take(struct reader *r, const struct key *key, const char *value,
 
 /* ---- Sections ----------------------------------------------------------- */
 
+/* A '.' would make 'a' and 'a.raw' meet: see night.c's clone_one(). */
 static bool is_name(const char *name, size_t len)
 {
 	size_t i;
 
 	for (i = 0; i < len; i++)
 		if (!isascii(name[i]) ||
-		    (!isalnum(name[i]) && !strchr("._-", name[i])))
+		    (!isalnum(name[i]) && !strchr("_-", name[i])))
 			return false;
 	return len && len < CONFIG_NAME_LEN && isalnum(name[0]);
 }
@@ -257,7 +258,7 @@ static bool begin_device(struct reader *r, const char *name, size_t len)
 
 	if (!is_name(name, len))
 		return wrong(r, r->line,
-			     "'%.*s' is no name: at most %d letters, digits, '.', '_' and '-', the first a letter or digit",
+			     "'%.*s' is no name: at most %d letters, digits, '_' and '-', the first a letter or digit",
 			     (int)len, name, CONFIG_NAME_LEN - 1);
 	if (c->nr == CONFIG_MAX_DEVICES)
 		return wrong(r, r->line, "more than %d devices",

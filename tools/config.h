@@ -21,7 +21,7 @@ enum config_format {
 
 /**
  * struct config_device - a device of the job.
- * @name: of its section, and of its images; no '/', does not begin with '.'
+ * @name: of its section, and of its images; letters, digits, '_', '-'
  * @device: DEV; the section's name if it is not given
  * @bitmap: the bitmap, the job's own
  * @granularity: bytes, or 0: as it is, or the default
