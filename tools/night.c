@@ -124,6 +124,31 @@ static bool look_at_bitmap(struct night *n, unsigned int i)
 			  d->name, d->bitmap);
 }
 
+/* What a full copy cures is not looked at here. */
+static bool is_blind(const struct dtrack_finding *f)
+{
+	return f->fault && f->kind != DTRACK_FINDING_INCONSISTENT &&
+	       f->kind != DTRACK_FINDING_NOT_RECORDING;
+}
+
+/* A tracker that does not see all writes makes restore points that look well. */
+static bool check_tracking(struct night *n, unsigned int i)
+{
+	const struct config_device *d = &n->c->device[i];
+	struct dtrack_findings *list;
+	const struct dtrack_finding *f;
+	unsigned int k;
+
+	if (dtrack_dev_check(n->h, d->device, NULL, &list) < 0)
+		return fail_device(n, i);
+	for (k = 0; (f = dtrack_findings_at(list, k)); k++)
+		if (is_blind(f))
+			night_fail(n, "GenericError", "%s: %s", d->name,
+				   f->text);
+	dtrack_findings_free(list);
+	return !n->cls;
+}
+
 static bool look_at_device(struct night *n, unsigned int i)
 {
 	struct night_device *now = &n->device[i];
@@ -133,7 +158,7 @@ static bool look_at_device(struct night *n, unsigned int i)
 	    dtrack_dev_info(n->h, now->dev, &info, sizeof(info)))
 		return fail_device(n, i);
 	now->bytes = info.bytes;
-	return look_at_bitmap(n, i);
+	return check_tracking(n, i) && look_at_bitmap(n, i);
 }
 
 static bool look_at_devices(struct night *n)
