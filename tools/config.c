@@ -68,6 +68,13 @@ static const struct word format_words[] = {
 	{ 0 },
 };
 
+static const struct word verify_words[] = {
+	{ "full", VERIFY_FULL },
+	{ "all", VERIFY_ALL },
+	{ "no", VERIFY_NONE },
+	{ 0 },
+};
+
 static const struct word yes_no[] = {
 	{ "yes", true },
 	{ "no", false },
@@ -114,6 +121,7 @@ static const struct key job_keys[] = {
 	{ "format", VALUE_WORD, JOB(format), format_words },
 	{ "full-every", VALUE_EVERY, 0, NULL },
 	{ "keep", VALUE_COUNT, JOB(keep), NULL },
+	{ "verify", VALUE_WORD, JOB(verify), verify_words },
 	{ "before", VALUE_TEXT, JOB(before), NULL },
 	{ "after", VALUE_TEXT, JOB(after), NULL },
 	{ "fsfreeze", VALUE_FLAG, JOB(fsfreeze), yes_no },

@@ -15,6 +15,12 @@
 #define CONFIG_LINE_LEN		200
 #define CONFIG_NAME_LEN		33
 
+enum config_verify {
+	VERIFY_FULL,	/* what is the first of its chain */
+	VERIFY_ALL,
+	VERIFY_NONE,
+};
+
 enum config_format {
 	FORMAT_RAW,
 };
@@ -45,6 +51,7 @@ struct config_device {
  * @full_every: a full copy after so many restore points, or days
  * @in_days: @full_every is a number of days
  * @keep: chains to be kept, at least 1
+ * @verify: enum config_verify: restore points that are read back
  * @fsfreeze: hold mounted file systems still at the freeze
  * @speed: bytes a second and device, 0: no limit
  * @request_size: as for struct dtrack_run_options
@@ -64,6 +71,7 @@ struct config {
 	uint64_t full_every;
 	bool in_days;
 	uint64_t keep;
+	int verify;
 	bool fsfreeze;
 	uint64_t speed;
 	uint64_t request_size;

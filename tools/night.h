@@ -107,8 +107,17 @@ void night_decide(struct night *n);
 bool night_make(struct night *n);
 
 /**
- * night_prune() - verify the chain, then remove old ones.
+ * night_prove() - whether the restore point can be had back.
  * @n: made
+ *
+ * Looks at the whole chain again, and reads the images back if the job says so.
+ * A chain that fails does not grow on: the next run makes a full copy.
+ */
+bool night_prove(struct night *n);
+
+/**
+ * night_prune() - remove old chains.
+ * @n: proved
  */
 bool night_prune(struct night *n);
 

@@ -171,7 +171,7 @@ static bool make(struct job *job)
 		return false;
 	tell_clock(job);
 	night_decide(n);
-	return night_make(n) && night_prune(n);
+	return night_make(n) && night_prove(n) && night_prune(n);
 }
 
 /* What comes behind the hook 'before' may come before it was run. */

@@ -37,6 +37,7 @@ static void test_config_defaults(void)
 	CHECK_INT(30, c.full_every);
 	CHECK_INT(false, c.in_days);
 	CHECK_INT(2, c.keep);
+	CHECK_INT(VERIFY_FULL, c.verify);
 	CHECK_INT(false, c.fsfreeze);
 	CHECK_INT(0, c.speed);
 	CHECK_INT(0, c.jobs);
@@ -54,7 +55,7 @@ static void test_config_all_keys(void)
 	good("# comment\n; another\n\n[device a_b-1]\r\nbitmap= n\r\n"
 	     "granularity=1m\ndevice =/dev/mapper/x\n"
 	     "[job]\nfolder = /a folder/b\nstatus=/run/s\nformat = raw\n"
-	     "full-every = 7 days\nkeep = 5\nbefore = a \"b\";c && d\nafter = e # f\n"
+	     "full-every = 7 days\nkeep = 5\nverify = all\nbefore = a \"b\";c && d\nafter = e # f\n"
 	     "fsfreeze = yes\nspeed = 2M\njobs = 3\nrequest-size = 64K\n"
 	     "on-source-error = ignore\non-target-error = ignore\n"
 	     "[device z]\nbitmap = n");
@@ -65,6 +66,7 @@ static void test_config_all_keys(void)
 	CHECK_INT(7, c.full_every);
 	CHECK_INT(true, c.in_days);
 	CHECK_INT(5, c.keep);
+	CHECK_INT(VERIFY_ALL, c.verify);
 	CHECK_INT(true, c.fsfreeze);
 	CHECK_INT(2 << 20, c.speed);
 	CHECK_INT(3, c.jobs);
@@ -165,6 +167,8 @@ static void test_config_values(void)
 	bad("[job]\nfolder = f\n", "line 2: folder: 'f' is no absolute path");
 	bad(JOB "status = s\n", "line 3: status: 's' is no absolute path");
 	bad(JOB "format = x\n", "line 3: format: 'x' is none of raw");
+	bad(JOB "verify = yes\n",
+	    "line 3: verify: 'yes' is none of full, all, no");
 	bad(JOB "fsfreeze = 1\n", "line 3: fsfreeze: '1' is none of yes, no");
 	bad(JOB "keep = 0\n", "line 3: keep: '0' is no number of 1 to 1000000");
 	bad(JOB "keep = 1000001\n",
