@@ -218,21 +218,38 @@ static int absolute(struct dtrack *h, const char *path, const char *suffix,
 	return 0;
 }
 
-/* Beside it by its name alone, so that the folder may be moved. */
+/* Length of the folder's path with its '/', @up levels up; 0: there is none. */
+static size_t folder_len(const char *path, unsigned int up)
+{
+	const char *slash = strrchr(path, '/');
+
+	while (slash && up--)
+		slash = memrchr(path, '/', (size_t)(slash - path));
+	return slash ? (size_t)(slash - path) + 1 : 0;
+}
+
+/*
+ * From where the image is, if it is in the same folder, or in a folder beside
+ * that: so that they may be moved together.
+ */
 static int name_backing(struct dtrack *h, struct dtl_image *image)
 {
-	const char *slash = strrchr(image->unfinished, '/');
-	size_t folder = (size_t)(slash - image->unfinished) + 1;
-	const char *name = image->backing_path, *dot = "";
+	size_t folder = folder_len(image->unfinished, 0);
+	size_t above = folder_len(image->unfinished, 1);
+	const char *name = image->backing_path, *from = "";
 
-	if (!strncmp(image->unfinished, name, folder) &&
-	    !strchr(name + folder, '/')) {
+	if (folder == folder_len(name, 0) &&
+	    !strncmp(image->unfinished, name, folder)) {
 		name += folder;
 		/* What is before a ':' would be a protocol. */
-		dot = strchr(name, ':') ? "./" : "";
+		from = strchr(name, ':') ? "./" : "";
+	} else if (above && above == folder_len(name, 1) &&
+		   !strncmp(image->unfinished, name, above)) {
+		name += above;
+		from = "../";
 	}
 	if (snprintf(image->backing_name, sizeof(image->backing_name), "%s%s",
-		     dot, name) >= (int)sizeof(image->backing_name))
+		     from, name) >= (int)sizeof(image->backing_name))
 		return too_long(h, image->backing);
 	return 0;
 }
