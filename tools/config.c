@@ -64,6 +64,7 @@ static bool wrong(struct reader *r, unsigned int line, const char *fmt, ...)
 /* ---- Values ------------------------------------------------------------- */
 
 static const struct word format_words[] = {
+	{ "qcow2", FORMAT_QCOW2 },
 	{ "raw", FORMAT_RAW },
 	{ 0 },
 };
@@ -437,6 +438,8 @@ static bool check_all(struct reader *r)
 		return wrong(r, 0, "there is no [job]");
 	if (!c->folder[0])
 		return wrong(r, 0, "[job] has no folder");
+	if (strstr(c->folder, ",backing="))
+		return wrong(r, 0, "folder: ',backing=' cannot be in it");
 	if (!c->nr)
 		return wrong(r, 0, "there is no [device NAME]");
 	if (c->jobs > 256)

@@ -22,7 +22,8 @@ enum config_verify {
 };
 
 enum config_format {
-	FORMAT_RAW,
+	FORMAT_QCOW2,	/* each image over the one before */
+	FORMAT_RAW,	/* each image whole */
 };
 
 /**

@@ -8,8 +8,8 @@
  * chain with a full copy.
  *
  * Invariant: a restore point is written once, and never after it has its
- * point.json.  An incremental raw image is a copy of the one before, brought up
- * to date under its own name.
+ * point.json.  An incremental qcow2 image lies over the one before; a raw one is
+ * a copy of it, brought up to date under its own name.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -539,24 +539,40 @@ static bool prepare(struct night *n, const struct point *before,
 {
 	unsigned int i;
 
-	for (i = 0; i < n->c->nr; i++)
-		if (!check_cancel(n) ||
-		    !(n->full ? mend_bitmap(n, i) :
-				clone_image(n, i, before, folder)))
+	for (i = 0; i < n->c->nr; i++) {
+		if (!check_cancel(n) || (n->full && !mend_bitmap(n, i)))
 			return false;
+		if (!n->full && n->c->format == FORMAT_RAW &&
+		    !clone_image(n, i, before, folder))
+			return false;
+	}
 	return true;
 }
 
-static bool add_run(struct night *n, unsigned int i, const char *folder,
-		    struct dtrack_transaction *tx)
+/* "qcow2:PATH,backing=qcow2:PREVIOUS" and the like. */
+static void name_target(const struct night *n, unsigned int i,
+			const struct point *before, const char *folder,
+			char *buf, size_t size)
 {
-	struct dtrack_run_options o = DTRACK_RUN_OPTIONS_INIT;
-	char file[CONFIG_NAME_LEN + 8];
-	char target[CHAIN_PATH_LEN + sizeof(file) + 8];
+	const char *kind = point_format_word(n->c->format);
+	char file[CONFIG_NAME_LEN + 8], under[CHAIN_PATH_LEN];
+	size_t len;
 
 	image_name(n, i, file, sizeof(file));
-	snprintf(target, sizeof(target), "%s:%s/%s",
-		 point_format_word(n->c->format), folder, file);
+	len = (size_t)snprintf(buf, size, "%s:%s/%s", kind, folder, file);
+	if (before && n->c->format == FORMAT_QCOW2)
+		snprintf(buf + len, size - len, ",backing=%s:%s", kind,
+			 chain_path(under, &n->store, n->chain, before->name,
+				    file));
+}
+
+static bool add_run(struct night *n, unsigned int i, const struct point *before,
+		    const char *folder, struct dtrack_transaction *tx)
+{
+	struct dtrack_run_options o = DTRACK_RUN_OPTIONS_INIT;
+	char target[2 * CHAIN_PATH_LEN];
+
+	name_target(n, i, before, folder, target, sizeof(target));
 	o.target = target;
 	o.bitmap = n->c->device[i].bitmap;
 	o.sync = n->full ? DTRACK_SYNC_FULL : DTRACK_SYNC_INCREMENTAL;
@@ -630,7 +646,8 @@ static void count(struct night *n, const struct dtrack_transaction *tx)
 }
 
 /* All devices at one moment, and all of them or none. */
-static bool copy(struct night *n, const char *folder)
+static bool copy(struct night *n, const struct point *before,
+		 const char *folder)
 {
 	struct dtrack_transaction *tx;
 	unsigned int i;
@@ -640,7 +657,7 @@ static bool copy(struct night *n, const char *folder)
 		return night_fail(n, dtrack_errclass(n->h), "%s",
 				  dtrack_errmsg(n->h));
 	for (i = 0; good && i < n->c->nr; i++)
-		good = add_run(n, i, folder, tx);
+		good = add_run(n, i, before, folder, tx);
 	if (good) {
 		good = execute(n, tx);
 		count(n, tx);
@@ -692,7 +709,8 @@ static bool holds_all(struct night *n, const struct point *before,
 static bool make(struct night *n, const struct point *before,
 		 const char *folder)
 {
-	bool good = prepare(n, before, folder) && copy(n, folder);
+	bool good = prepare(n, before, folder) &&
+		    copy(n, before, folder);
 
 	if (good)
 		return finish(n, before, folder);

@@ -24,6 +24,7 @@
 static const char broken[] = "a member is missing or of the wrong type";
 
 static const char *const format_names[] = {
+	[FORMAT_QCOW2] = "qcow2",
 	[FORMAT_RAW] = "raw",
 };
 

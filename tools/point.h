@@ -10,7 +10,7 @@
  *	"previous"	number of the one that it was made from; 0: it is full
  *	"time"		when it was begun, UTC
  *	"why"		why it is full; "" for an incremental
- *	"format-of-images"	"raw"
+ *	"format-of-images"	"qcow2" or "raw"
  *	"images"	an array of objects:
  *	  "device"	name in the job
  *	  "file"	in this folder

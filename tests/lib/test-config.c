@@ -34,6 +34,7 @@ static void test_config_defaults(void)
 	CHECK_STR("", c.status);
 	CHECK_STR("", c.before);
 	CHECK_STR("", c.after);
+	CHECK_INT(FORMAT_QCOW2, c.format);
 	CHECK_INT(30, c.full_every);
 	CHECK_INT(false, c.in_days);
 	CHECK_INT(2, c.keep);
@@ -61,6 +62,7 @@ static void test_config_all_keys(void)
 	     "[device z]\nbitmap = n");
 	CHECK_STR("/a folder/b", c.folder);
 	CHECK_STR("/run/s", c.status);
+	CHECK_INT(FORMAT_RAW, c.format);
 	CHECK_STR("a \"b\";c && d", c.before);
 	CHECK_STR("e # f", c.after);
 	CHECK_INT(7, c.full_every);
@@ -165,8 +167,10 @@ static void test_config_names(void)
 static void test_config_values(void)
 {
 	bad("[job]\nfolder = f\n", "line 2: folder: 'f' is no absolute path");
+	bad("[job]\nfolder = /f,backing=g\n" DEVICE,
+	    "folder: ',backing=' cannot be in it");
 	bad(JOB "status = s\n", "line 3: status: 's' is no absolute path");
-	bad(JOB "format = x\n", "line 3: format: 'x' is none of raw");
+	bad(JOB "format = x\n", "line 3: format: 'x' is none of qcow2, raw");
 	bad(JOB "verify = yes\n",
 	    "line 3: verify: 'yes' is none of full, all, no");
 	bad(JOB "fsfreeze = 1\n", "line 3: fsfreeze: '1' is none of yes, no");
