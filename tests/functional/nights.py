@@ -21,8 +21,9 @@ class Site:
     """Two tracked devices and a job that copies them into a folder on a file
     system of its own."""
 
-    def __init__(self, rng, sizes=(2 * M, M + 12 * K), room='160m'):
-        self.rng = rng
+    def __init__(self, rng, sizes=(2 * M, M + 12 * K), room='160m',
+                 form='qcow2'):
+        self.rng, self.form = rng, form
         self.loops = [Loop(size, byte=0x11) for size in sizes]
         self.lowers = [Holed(loop, hole=loop.size // 2 // GRANULARITY * GRANULARITY)
                        for loop in self.loops]
@@ -40,7 +41,7 @@ class Site:
         self.configure()
 
     def configure(self, **keys):
-        keys = {'keep': 2, 'full-every': '6 runs', **keys}
+        keys = {'keep': 2, 'format': self.form, 'full-every': '6 runs', **keys}
         with open(CONFIG, 'w', encoding='utf-8') as file:
             print('[job]', f'folder = {FOLDER}', sep='\n', file=file)
             for key, value in keys.items():
@@ -138,7 +139,11 @@ class Site:
     def check(self, number):
         path = self.points()[number]
         for i, content in enumerate(self.content[number]):
-            with open(f'{path}/d{i}.raw', 'rb') as file:
+            image = f'{path}/d{i}.{self.form}'
+            if self.form == 'qcow2':
+                run('qemu-img', 'convert', '-O', 'raw', image, '/tmp/restored')
+                image = '/tmp/restored'
+            with open(image, 'rb') as file:
                 true(file.read() == content,
                      f'd{i} of {path} is not what it was that night')
 
@@ -221,8 +226,8 @@ def image_changed(site):
     site.run()
     points = site.points()
     number = max(points)
-    with open(f'{points[number]}/d0.raw', 'r+b') as file:
-        file.write(b'changed')
+    with open(f'{points[number]}/d0.{site.form}', 'r+b') as file:
+        file.write(file.read(1))
     site.work()
     site.good('full', 'was changed since')
     shutil.rmtree(points[number])
@@ -233,13 +238,8 @@ EVENTS = [plain] * 12 + [killed] * 8 + [killed_late] * 2 + \
     [target_readonly, module_lost, bitmap_cleared, image_changed]
 
 
-@case(limit=300, kernels=('uml',))
-def nights_30():
-    """This test will run a job for 30 nights of random writes, kills, errors of
-    source and target, a lost module, and people who meddle: every restore point
-    that is kept has what was there that night, and the incrementals read at
-    most twice what was written."""
-    site = Site(seed())
+def _nights(form):
+    site = Site(seed(), form=form)
     events = EVENTS[:]
     same(len(events), 30, 'nights')
     site.rng.shuffle(events)
@@ -256,6 +256,21 @@ def nights_30():
     true(site.copied <= 2 * site.written,
          f'{site.copied} bytes copied, {site.written} written')
     print(f'# {site.copied} bytes copied, {site.written} written', flush=True)
+
+
+@case(limit=300, kernels=('uml',))
+def nights_30():
+    """This test will run a job for 30 nights of random writes, kills, errors of
+    source and target, a lost module, and people who meddle: every restore point
+    that is kept has what was there that night, and the incrementals read at
+    most twice what was written."""
+    _nights('qcow2')
+
+
+@case(limit=300, kernels=('uml',))
+def nights_30_raw():
+    """This test will do the same with raw images."""
+    _nights('raw')
 
 
 def _mounted(site):
@@ -278,7 +293,7 @@ def nights_fsfreeze():
     """This test will run a job over two mounted file systems that are held
     still at the freeze: what was only in memory is in the images, without their
     journals, and all have thawed."""
-    site = Site(seed(), sizes=(8 * M, 8 * M), room='64m')
+    site = Site(seed(), sizes=(8 * M, 8 * M), room='64m', form='raw')
     points = _mounted(site)
     site.configure(fsfreeze='yes')
     run('dtrack', 'run', CONFIG)
