@@ -39,8 +39,8 @@ static const struct option_spec options[] = {
 	  "how long an NBD server may be silent (default 60)", NULL },
 	{ OPT_FORCE, "force", KIND_FLAG, NULL,
 	  "onto a target that is not known to fit the bitmap", NULL },
-	{ OPT_PROGRESS, "progress", KIND_FLAG, NULL,
-	  "show progress also where stderr is no terminal", NULL },
+	{ OPT_PROGRESS, "progress", KIND_MAYBE, "json",
+	  "show progress also where stderr is no terminal", progress_words },
 	{ 0 },
 };
 

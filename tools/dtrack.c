@@ -4,6 +4,7 @@
  *
  * Finds the verb, lets option.c sort out its arguments, and runs it.
  */
+#include <locale.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,6 +15,9 @@ static const struct verb *const verbs[] = {
 	&verb_create,
 	&verb_remove,
 	&verb_list,
+	&verb_check,
+	&verb_map,
+	&verb_metrics,
 	&verb_bitmap_add,
 	&verb_bitmap_remove,
 	&verb_bitmap_clear,
@@ -188,7 +192,11 @@ static int dispatch(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	int ret = dispatch(argc - 1, argv + 1);
+	int ret;
+
+	/* Lines of trees and blocks of heat where the terminal has them. */
+	setlocale(LC_CTYPE, "");
+	ret = dispatch(argc - 1, argv + 1);
 
 	/* A result that did not get out is none. */
 	if ((fflush(stdout) || ferror(stdout)) && ret == EXIT_DONE) {

@@ -51,7 +51,8 @@ static bool add_long(const struct option_spec *spec, void *opaque)
 	*(*next)++ = (struct option) {
 		.name = spec->name,
 		.has_arg = spec->kind == KIND_FLAG ? no_argument :
-						     required_argument,
+			   spec->kind == KIND_MAYBE ? optional_argument :
+						      required_argument,
 		.val = (int)spec->id,
 	};
 	return false;
@@ -108,6 +109,8 @@ static int take(struct call *call, enum option_id id, const char *text)
 	v->given = true;
 	v->text = text;
 	switch (spec->kind) {
+	case KIND_MAYBE:
+		return text ? take_word(call, spec, v) : -1;
 	case KIND_WORD:
 		return take_word(call, spec, v);
 	case KIND_SIZE:
@@ -144,13 +147,15 @@ static int check_args(struct call *call)
 	return -1;
 }
 
-/* The second argument of the 'bitmap' verbs is a bitmap. */
+/* The second argument of the 'bitmap' verbs and some others is a bitmap. */
 static void name_object(struct call *call)
 {
 	const char *bitmap = call->option[OPT_BITMAP].text;
 	int dev = call->argc > 1 && !strcmp(call->verb->args, "TARGET DEV");
 
-	if (!strncmp(call->verb->name, "bitmap ", 7) && call->argc > 1)
+	if ((!strncmp(call->verb->name, "bitmap ", 7) ||
+	     !strncmp(call->verb->args, "DEV BITMAP", 10) ||
+	     !strncmp(call->verb->args, "DEV [BITMAP]", 12)) && call->argc > 1)
 		bitmap = call->argv[1];
 	if (call->argc)
 		snprintf(call->object, sizeof(call->object), "%s%s%s",
@@ -211,10 +216,14 @@ static bool print_option(const struct option_spec *spec, void *opaque)
 	char left[80], list[WORD_LIST_LEN];
 
 	(void)opaque;
-	snprintf(left, sizeof(left), "  --%s%s%s", spec->name,
-		 spec->arg ? " " : "", spec->arg ? spec->arg : "");
+	if (spec->kind == KIND_MAYBE)
+		snprintf(left, sizeof(left), "  --%s[=%s]", spec->name,
+			 spec->arg);
+	else
+		snprintf(left, sizeof(left), "  --%s%s%s", spec->name,
+			 spec->arg ? " " : "", spec->arg ? spec->arg : "");
 	printf("%-*s%s", HELP_COLUMN, left, spec->help);
-	if (spec->words)
+	if (spec->words && spec->kind == KIND_WORD)
 		printf(": %s", word_list(spec->words, list));
 	putchar('\n');
 	return false;

@@ -43,9 +43,11 @@ enum option_id {
 	OPT_REQUEST_SIZE,
 	OPT_SPEED,
 	OPT_STOP_TIMEOUT,
-	OPT_TARGET_TIMEOUT,
+	OPT_SVG,
 	OPT_SYNC,
 	OPT_TARGET,
+	OPT_TARGET_TIMEOUT,
+	OPT_WIDTH,
 	OPT_JSON,
 	OPT_HELP,
 	NR_OPTIONS,
@@ -57,6 +59,7 @@ enum option_kind {
 	KIND_SIZE,	/* bytes with K, M, G, T */
 	KIND_NUMBER,	/* 1 .. 2^31 - 1 */
 	KIND_WORD,	/* one of a list */
+	KIND_MAYBE,	/* nothing, or '=' and one of a list */
 };
 
 /**
@@ -76,7 +79,7 @@ struct word {
  * @kind: enum option_kind
  * @arg: what its argument is called in --help
  * @help: one line
- * @words: for KIND_WORD; ended by a NULL name
+ * @words: for KIND_WORD and KIND_MAYBE; ended by a NULL name
  */
 struct option_spec {
 	enum option_id id;
@@ -90,7 +93,7 @@ struct option_spec {
 /**
  * struct option_value - what the user gave.
  * @given: at all
- * @text: its argument
+ * @text: its argument; NULL for a KIND_MAYBE without
  * @number: as a number, size or the word's value
  */
 struct option_value {

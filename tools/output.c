@@ -6,6 +6,7 @@
  * stdout has one document, of the result or of the error.
  */
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "output.h"
@@ -44,6 +45,26 @@ void clean_line(char *s)
 	}
 }
 
+char *text_clean(const char *text)
+{
+	char *copy = strdup(text);
+
+	if (!copy) {
+		fprintf(stderr, "dtrack: no memory\n");
+		exit(EXIT_FAILED);
+	}
+	clean_line(copy);
+	return copy;
+}
+
+void print_clean(const char *text)
+{
+	char *line = text_clean(text);
+
+	puts(line);
+	free(line);
+}
+
 /* ---- JSON --------------------------------------------------------------- */
 
 void print_json(struct json_object *o)
@@ -54,15 +75,21 @@ void print_json(struct json_object *o)
 	json_object_put(o);
 }
 
+struct json_object *text_json(const char *text)
+{
+	char *line = text_clean(text);
+	struct json_object *o = json_object_new_string(line);
+
+	free(line);
+	return o;
+}
+
 struct json_object *error_json(const char *cls, const char *why)
 {
 	struct json_object *o = json_object_new_object();
-	char text[8192];
 
-	snprintf(text, sizeof(text), "%s", why);
-	clean_line(text);
 	json_object_object_add(o, "class", json_object_new_string(cls));
-	json_object_object_add(o, "message", json_object_new_string(text));
+	json_object_object_add(o, "message", text_json(why));
 	return o;
 }
 

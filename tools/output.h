@@ -46,6 +46,12 @@ int failed_with(const struct call *call, const char *cls, const char *why);
 void print_error_line(const struct call *call, const char *why);
 
 /**
+ * text_json() - text of others as JSON.
+ * @text: what is no valid UTF-8, or of control, becomes '?'
+ */
+struct json_object *text_json(const char *text);
+
+/**
  * error_json() - an error as JSON.
  * @cls: its class
  * @why: the words
@@ -67,6 +73,20 @@ int done(const struct call *call);
  * @o: the document
  */
 void print_json(struct json_object *o);
+
+/**
+ * text_clean() - text of others that is one line of UTF-8.
+ * @text: what is no valid UTF-8, or of control, becomes '?'
+ *
+ * Return: a copy to be freed; ends the program when memory is missing.
+ */
+char *text_clean(const char *text);
+
+/**
+ * print_clean() - print a line with text of others on stdout.
+ * @text: what is no valid UTF-8, or of control, becomes '?'
+ */
+void print_clean(const char *text);
 
 /**
  * print_file() - print what was written to a file.

@@ -13,23 +13,32 @@
  * @prefix: of what it says, or NULL
  * @on: it is shown
  * @terminal: it is redrawn in place; otherwise a line now and then
+ * @json: each line is an object
  * @drawn: there is one on the screen
  * @began: when
  * @last: when it was shown last
+ * @last_done: bytes that were done then
+ * @rate: bytes a second of late
  */
 struct progress {
 	const struct call *call;
 	const char *prefix;
 	bool on;
 	bool terminal;
+	bool json;
 	bool drawn;
 	double began;
 	double last;
+	uint64_t last_done;
+	double rate;
 };
+
+/* What --progress takes. */
+extern const struct word progress_words[];
 
 /**
  * progress_begin() - begin to show, if stderr is a terminal.
- * @p: @call is set
+ * @p: @call is set; its --progress says how
  * @always: also when it is none
  */
 void progress_begin(struct progress *p, bool always);

@@ -83,8 +83,8 @@ struct json_object *bitmap_after(struct call *call, struct dtrack_dev dev,
 	return o;
 }
 
-static void format_state(const struct dtrack_bitmap_info *info, char *buf,
-			 size_t size)
+void bitmap_state(const struct dtrack_bitmap_info *info, char *buf,
+		  size_t size)
 {
 	static const struct {
 		unsigned int flag;
@@ -116,7 +116,7 @@ static void add_row(struct libscols_table *table,
 	cell_text(row, 0, (const char *)info->name);
 	cell_size(row, 1, info->granularity);
 	cell_size(row, 2, info->count);
-	format_state(info, text, sizeof(text));
+	bitmap_state(info, text, sizeof(text));
 	cell_text(row, 3, text);
 	cell_number(row, 4, info->generation);
 	if (info->flags & DTRACK_BITMAP_OWNED) {

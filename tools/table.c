@@ -32,12 +32,24 @@ struct libscols_table *table_new(const struct column *columns, unsigned int nr)
 	return t;
 }
 
-struct libscols_line *table_row(struct libscols_table *t)
+void table_tree(struct libscols_table *t)
 {
-	struct libscols_line *row = scols_table_new_line(t, NULL);
+	check(!scols_column_set_flags(scols_table_get_column(t, 0),
+				      SCOLS_FL_TREE));
+}
+
+struct libscols_line *table_child(struct libscols_table *t,
+				  struct libscols_line *parent)
+{
+	struct libscols_line *row = scols_table_new_line(t, parent);
 
 	check(row);
 	return row;
+}
+
+struct libscols_line *table_row(struct libscols_table *t)
+{
+	return table_child(t, NULL);
 }
 
 void cell_text(struct libscols_line *row, unsigned int col, const char *text)
@@ -58,6 +70,11 @@ void cell_size(struct libscols_line *row, unsigned int col, uint64_t bytes)
 	char buf[HUMAN_LEN];
 
 	cell_text(row, col, human_size(bytes, buf));
+}
+
+void table_free(struct libscols_table *t)
+{
+	scols_unref_table(t);
 }
 
 void table_print(struct libscols_table *t)

@@ -7,8 +7,9 @@
 
 #include "option.h"
 
-extern const struct verb verb_create, verb_remove, verb_list, verb_backup,
-	verb_transaction, verb_restore, verb_verify, verb_run;
+extern const struct verb verb_create, verb_remove, verb_list, verb_check,
+	verb_map, verb_metrics, verb_backup, verb_transaction, verb_restore,
+	verb_verify, verb_run;
 extern const struct verb verb_bitmap_add, verb_bitmap_remove, verb_bitmap_clear,
 	verb_bitmap_enable, verb_bitmap_disable, verb_bitmap_merge,
 	verb_bitmap_freeze, verb_bitmap_abdicate, verb_bitmap_reclaim,
@@ -22,6 +23,15 @@ struct json_object;
  * @info: the bitmap
  */
 struct json_object *bitmap_json(const struct dtrack_bitmap_info *info);
+
+/**
+ * bitmap_state() - a bitmap's state in words.
+ * @info: the bitmap
+ * @buf: result: "recording,busy", "disabled"
+ * @size: of @buf
+ */
+void bitmap_state(const struct dtrack_bitmap_info *info, char *buf,
+		  size_t size);
 
 /**
  * bitmap_after() - what a verb has left of a bitmap.
