@@ -254,6 +254,8 @@ int file_clone(const char *from, const char *to, bool (*cancelled)(void))
 		return -errno;
 	out = open(to, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	ret = out < 0 ? -errno : clone_files(in, out, cancelled);
+	if (!ret && fsync(out))
+		ret = -errno;
 	if (out >= 0 && close(out) && !ret)
 		ret = -errno;
 	close(in);

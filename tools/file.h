@@ -58,8 +58,8 @@ int file_remove_tree(const char *path);
  * @to: does not exist
  * @cancelled: asked now and then
  *
- * Shares the data where the file system can, otherwise keeps the holes.  Not
- * durable yet; on an error there may be a part.
+ * Shares the data where the file system can, otherwise keeps the holes.  The
+ * content is durable; on an error there may be a part.
  *
  * Return: also -ECANCELED.
  */
