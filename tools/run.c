@@ -33,6 +33,7 @@ static const struct option_spec options[] = {
  * @began: monotonic clock, seconds
  * @config_lock: the configuration, locked: no hooks of two runs at once
  * @folder_lock: a file in the folder, locked; -1: not ours
+ * @is_out: another run has one of the locks
  */
 struct job {
 	struct call *call;
@@ -41,6 +42,7 @@ struct job {
 	double began;
 	int config_lock;
 	int folder_lock;
+	bool is_out;
 };
 
 static double monotonic(void)
@@ -71,6 +73,13 @@ static int read_config(struct job *job)
 
 /* ---- Locks -------------------------------------------------------------- */
 
+static void unlock(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
 /* Files of ours are closed by a hook's exec: it keeps no lock. */
 static bool lock(struct job *job, int *fd, const char *path, int flags)
 {
@@ -85,13 +94,13 @@ static bool lock(struct job *job, int *fd, const char *path, int flags)
 				  strerror(errno));
 	if (!flock(*fd, LOCK_EX | LOCK_NB))
 		return true;
-	if (errno == EWOULDBLOCK)
+	job->is_out = errno == EWOULDBLOCK;
+	if (job->is_out)
 		night_fail(n, "Busy", "Another run has locked '%s'", path);
 	else
 		night_fail(n, "GenericError", "Could not lock '%s': %s", path,
 			   strerror(errno));
-	close(*fd);
-	*fd = -1;
+	unlock(fd);
 	return false;
 }
 
@@ -127,7 +136,7 @@ static bool run_before(struct job *job)
 	return run_hook(job, "before", job->config.before, v);
 }
 
-static void run_after(struct job *job)
+static bool run_after(struct job *job)
 {
 	struct night *n = &job->night;
 	char bytes[32];
@@ -145,7 +154,7 @@ static void run_after(struct job *job)
 	};
 
 	snprintf(bytes, sizeof(bytes), "%" PRIu64, n->bytes_copied);
-	run_hook(job, "after", job->config.after, v);
+	return run_hook(job, "after", job->config.after, v);
 }
 
 /* ---- The run ------------------------------------------------------------ */
@@ -172,14 +181,6 @@ static bool make(struct job *job)
 	tell_clock(job);
 	night_decide(n);
 	return night_make(n) && night_prove(n) && night_prune(n);
-}
-
-/* What comes behind the hook 'before' may come before it was run. */
-static void work(struct job *job)
-{
-	if (run_before(job) && lock_folder(job))
-		make(job);
-	run_after(job);
 }
 
 /* ---- The result --------------------------------------------------------- */
@@ -220,28 +221,67 @@ static void look_again(struct night *n)
 	store_scan(&n->store);
 }
 
-/* The file is the business of the run that has the lock. */
-static void tell(struct job *job)
+static struct json_object *status(struct job *job)
 {
-	struct night *n = &job->night;
-	struct json_object *o;
-	int ret = 0;
+	look_again(&job->night);
+	return status_json(&job->night, job->call->argv[0],
+			   monotonic() - job->began);
+}
 
-	look_again(n);
-	o = status_json(n, job->call->argv[0], monotonic() - job->began);
-	if (!n->cls || strcmp(n->cls, "Busy") || job->folder_lock >= 0)
-		ret = status_store(n, o);
-	say(job);
-	if (ret && !n->cls) {
-		night_fail(n, "GenericError",
-			   "Could not write the status file: %s",
-			   strerror(-ret));
-		print_error_line(job->call, n->error);
-	}
-	if (job->call->json)
-		print_json(o);
+static void store_status(struct job *job, const char *path)
+{
+	struct json_object *o = status(job);
+	int ret = status_store(path, o);
+
+	json_object_put(o);
+	if (ret)
+		night_fail(&job->night, "GenericError",
+			   "Could not write '%s': %s", path, strerror(-ret));
+}
+
+/* ---- The steps ---------------------------------------------------------- */
+
+static void status_path(const struct job *job, char *path, size_t size)
+{
+	if (job->config.status[0])
+		snprintf(path, size, "%s", job->config.status);
 	else
-		json_object_put(o);
+		snprintf(path, size, "%s/status.json", job->config.folder);
+}
+
+static bool exists(const char *folder, const char *file)
+{
+	char path[CONFIG_LINE_LEN + 32];
+
+	snprintf(path, sizeof(path), "%s/%s", folder, file);
+	return !access(path, F_OK);
+}
+
+/* A place to mount a disk on is no folder of ours while there is none. */
+static bool has_place(const struct job *job)
+{
+	return job->config.status[0] || exists(job->config.folder, "lock");
+}
+
+/*
+ * The hook 'before' may mount the folder, and 'after' unmount it: before the
+ * one and behind the other nothing in it is open, nor new.
+ */
+static void work(struct job *job)
+{
+	char path[CONFIG_LINE_LEN + 16];
+
+	if (run_before(job) && lock_folder(job))
+		make(job);
+	status_path(job, path, sizeof(path));
+	/* Of a run that another one kept out the other one has the status. */
+	if (job->is_out || !has_place(job))
+		path[0] = '\0';
+	if (path[0])
+		store_status(job, path);
+	unlock(&job->folder_lock);
+	if (!run_after(job) && path[0] && !access(path, F_OK))
+		store_status(job, path);
 }
 
 /* ---- The verb ----------------------------------------------------------- */
@@ -257,7 +297,9 @@ static int nightly(struct job *job)
 	signals_catch();
 	if (lock(job, &job->config_lock, job->call->argv[0], O_RDONLY))
 		work(job);
-	tell(job);
+	say(job);
+	if (job->call->json)
+		print_json(status(job));
 	return n->cls ? EXIT_FAILED : EXIT_DONE;
 }
 
@@ -275,11 +317,7 @@ static int run(struct call *call)
 	if (ret < 0)
 		ret = call->option[OPT_CHECK].given ? done(call) : nightly(job);
 	night_free(&job->night);
-	/* Locks go with their files. */
-	if (job->folder_lock >= 0)
-		close(job->folder_lock);
-	if (job->config_lock >= 0)
-		close(job->config_lock);
+	unlock(&job->config_lock);
 	free(job);
 	return ret;
 }

@@ -78,15 +78,11 @@ struct json_object *status_json(const struct night *n, const char *job,
 	return o;
 }
 
-int status_store(const struct night *n, struct json_object *o)
+int status_store(const char *path, struct json_object *o)
 {
-	char path[CONFIG_LINE_LEN + 16], *text = NULL;
+	char *text = NULL;
 	int ret = -ENOMEM;
 
-	if (n->c->status[0])
-		snprintf(path, sizeof(path), "%s", n->c->status);
-	else
-		snprintf(path, sizeof(path), "%s/status.json", n->c->folder);
 	if (asprintf(&text, "%s\n", json_object_to_json_string_ext(o,
 		     JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
 		     JSON_C_TO_STRING_NOSLASHESCAPE)) >= 0)

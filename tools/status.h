@@ -37,11 +37,11 @@ struct json_object *status_json(const struct night *n, const char *job,
 
 /**
  * status_store() - write the status file.
- * @n: the run
+ * @path: of the file
  * @o: the document
  *
  * Return: 0 or a negative errno.
  */
-int status_store(const struct night *n, struct json_object *o);
+int status_store(const char *path, struct json_object *o);
 
 #endif

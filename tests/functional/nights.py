@@ -41,9 +41,10 @@ class Site:
         self.configure()
 
     def configure(self, **keys):
-        keys = {'keep': 2, 'format': self.form, 'full-every': '6 runs', **keys}
+        keys = {'folder': FOLDER, 'keep': 2, 'format': self.form,
+                'full-every': '6 runs', **keys}
         with open(CONFIG, 'w', encoding='utf-8') as file:
-            print('[job]', f'folder = {FOLDER}', sep='\n', file=file)
+            print('[job]', file=file)
             for key, value in keys.items():
                 print(f'{key} = {value}', file=file)
             for i, t in enumerate(self.devices):
@@ -311,3 +312,34 @@ def nights_fsfreeze():
         run('umount', '/tmp/nights-copy')
         _write(f'{point}/more', b'thawed')
         os.sync()
+
+
+@case(kernels=('uml',))
+def nights_on_a_disk_that_hooks_mount():
+    """This test will mount the folder's disk by the hook 'before' and unmount it
+    by 'after': all is on the disk and nothing below it, also when the disk
+    cannot be mounted."""
+    site = Site(seed(), form='raw')
+    disk, point = '/tmp/nights-disk', '/tmp/nights-point'
+    with open(disk, 'wb') as file:
+        file.truncate(32 * M)
+    run('mkfs.ext4', '-q', disk)
+    os.makedirs(point, exist_ok=True)
+    hooks = {'before': f'mount -o loop {disk} {point}', 'after': f'umount {point}',
+             'folder': point}
+    site.configure(**hooks)
+    run('dtrack', 'run', CONFIG)
+    site.work()
+    answer = json.loads(run('dtrack', 'run', CONFIG, '--json').stdout)
+    same((answer['status'], answer['kind']), ('completed', 'incremental'), answer)
+    same(os.listdir(point), [], 'below the disk')
+    os.rename(disk, disk + '.gone')
+    done = run('dtrack', 'run', CONFIG, status=1)
+    true("The hook 'before' failed" in done.stderr, done.stderr)
+    same(os.listdir(point), [], 'below the disk that is not there')
+    os.rename(disk + '.gone', disk)
+    run('mount', '-o', 'loop,ro', disk, point)
+    same(len(glob.glob(f'{point}/0*/0*/point.json')), 2, 'restore points')
+    with open(f'{point}/status.json', encoding='utf-8') as file:
+        same(json.load(file), answer, 'the status')
+    run('umount', point)
