@@ -20,8 +20,8 @@ static const struct option_spec options[] = {
 	  NULL },
 	{ OPT_JOBS, "jobs", KIND_NUMBER, "N",
 	  "requests in flight, at most 256", NULL },
-	{ OPT_PROGRESS, "progress", KIND_FLAG, NULL,
-	  "show progress also where stderr is no terminal", NULL },
+	{ OPT_PROGRESS, "progress", KIND_MAYBE, "json",
+	  "show progress also where stderr is no terminal", progress_words },
 	{ 0 },
 };
 
