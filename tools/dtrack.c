@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "complete.h"
 #include "output.h"
 #include "verbs.h"
 
@@ -36,7 +37,10 @@ static const struct verb *const verbs[] = {
 	&verb_verify,
 	&verb_transaction,
 	&verb_run,
+	NULL
 };
+
+#define NR_VERBS	(ARRAY_SIZE(verbs) - 1)
 
 /* For mistakes that belong to no verb. */
 static const struct verb no_verb = { .name = "", .args = "" };
@@ -65,7 +69,7 @@ static const struct verb *find(int argc, char **argv, int *words)
 {
 	size_t i;
 
-	for (i = 0; i < ARRAY_SIZE(verbs); i++) {
+	for (i = 0; i < NR_VERBS; i++) {
 		*words = match(verbs[i], argc, argv);
 		if (*words)
 			return verbs[i];
@@ -77,7 +81,7 @@ static bool is_group(const char *word)
 {
 	size_t i, len = strlen(word);
 
-	for (i = 0; i < ARRAY_SIZE(verbs); i++)
+	for (i = 0; i < NR_VERBS; i++)
 		if (!strncmp(verbs[i]->name, word, len) &&
 		    verbs[i]->name[len] == ' ')
 			return true;
@@ -90,7 +94,7 @@ static void print_verbs(const char *group)
 {
 	size_t i, len = strlen(group);
 
-	for (i = 0; i < ARRAY_SIZE(verbs); i++)
+	for (i = 0; i < NR_VERBS; i++)
 		if (!strncmp(verbs[i]->name, group, len))
 			printf("  %-16s  %s\n", verbs[i]->name,
 			       verbs[i]->summary);
@@ -183,6 +187,9 @@ static int dispatch(int argc, char **argv)
 	}
 	if (argc == 2 && is_group(argv[0]) && !strcmp(argv[1], "--help"))
 		return help_group(argv[0]);
+	/* What the shell's completion asks; not for people. */
+	if (argc && !strcmp(argv[0], "__complete"))
+		return complete(verbs, argc - 1, argv + 1);
 	verb = find(argc, argv, &words);
 	if (!verb)
 		return unknown(argc, argv);

@@ -23,10 +23,10 @@ static const struct option_spec common[] = {
 
 /* ---- The table ---------------------------------------------------------- */
 
-/* Calls @fn for each option of a verb until it returns true. */
-static const struct option_spec *
-find(const struct verb *verb,
-     bool (*fn)(const struct option_spec *spec, void *opaque), void *opaque)
+const struct option_spec *
+options_find(const struct verb *verb,
+	     bool (*fn)(const struct option_spec *spec, void *opaque),
+	     void *opaque)
 {
 	const struct option_spec *s;
 
@@ -60,7 +60,7 @@ static bool add_long(const struct option_spec *spec, void *opaque)
 
 static const char *spec_name(const struct verb *verb, enum option_id id)
 {
-	return find(verb, has_id, &id)->name;
+	return options_find(verb, has_id, &id)->name;
 }
 
 /* ---- Values ------------------------------------------------------------- */
@@ -103,7 +103,7 @@ static int take_number(struct call *call, const struct option_spec *spec,
 
 static int take(struct call *call, enum option_id id, const char *text)
 {
-	const struct option_spec *spec = find(call->verb, has_id, &id);
+	const struct option_spec *spec = options_find(call->verb, has_id, &id);
 	struct option_value *v = &call->option[id];
 
 	v->given = true;
@@ -190,7 +190,7 @@ int options_parse(struct call *call, int argc, char **argv)
 	int c, ret;
 
 	call->json = wants_json(argc, argv);
-	find(call->verb, add_long, &next);
+	options_find(call->verb, add_long, &next);
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, ":", longs, NULL)) != -1) {
 		if (c == '?' || c == ':')
@@ -236,5 +236,5 @@ void options_help(const struct verb *verb)
 	if (verb->details)
 		printf("\n%s\n", verb->details);
 	printf("\nOptions:\n");
-	find(verb, print_option, NULL);
+	options_find(verb, print_option, NULL);
 }

@@ -154,6 +154,19 @@ struct call {
 int options_parse(struct call *call, int argc, char **argv);
 
 /**
+ * options_find() - walk over a verb's options, those of every verb last.
+ * @verb: the verb
+ * @fn: called for each until it returns true
+ * @opaque: handed to @fn
+ *
+ * Return: the one for which it did, or NULL.
+ */
+const struct option_spec *
+options_find(const struct verb *verb,
+	     bool (*fn)(const struct option_spec *spec, void *opaque),
+	     void *opaque);
+
+/**
  * options_help() - print a verb's --help on stdout.
  * @verb: the verb
  */
