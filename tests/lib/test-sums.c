@@ -258,6 +258,8 @@ static void end_night(int mode, int sync, int ret, bool fitted,
 	}
 }
 
+static bool power_fails;
+
 /* @fate: 0 well, 1 the end fails, 2 a report does, 3 cancelled. */
 static void run(int sync, int mode, unsigned int fate)
 {
@@ -280,7 +282,7 @@ static void run(int sync, int mode, unsigned int fate)
 	o.jobs = 1 + (unsigned int)chance(4);
 	o.request_size = chance(2) ? 0 : 65536;
 	o.notify = notify;
-	cancel_at = fate == 3 ? chance(SIZE / 4) : UINT64_MAX;
+	cancel_at = fate != 3 ? UINT64_MAX : power_fails ? 1 : chance(SIZE / 4);
 	dtrack_new(&h);
 	ret = dtrack_run_new(h, dev, &o, &running);
 	CHECK(!ret, "%s", dtrack_errmsg(h));
@@ -296,7 +298,7 @@ static void run(int sync, int mode, unsigned int fate)
 		CHECK(fate || !ret, "%s", dtrack_errmsg(h));
 		dtrack_run_free(running);
 		end_night(mode, sync, ret, fitted, fate == 2 && ret == -EINVAL);
-		if (ret && chance(2))
+		if (ret && (power_fails || chance(2)))
 			lose_power();
 	}
 	dtrack_free(h);
@@ -495,6 +497,27 @@ static void test_nights(void)
 	}
 }
 
+/* What was reported will not be copied again: its checksums have to be there. */
+static void test_power(void)
+{
+	unsigned int i, k;
+
+	fresh(65536);
+	power_fails = true;
+	run(DTRACK_SYNC_FULL, DTRACK_MODE_CONDITIONAL, 0);
+	for (i = 0; i < 5; i++) {
+		for (k = 0; k < w.nr; k++)
+			data[k * w.granularity] ^= 1;
+		memset(w.dirty, true, w.nr);
+		write_file(source, data, SIZE);
+		run(DTRACK_SYNC_BITMAP, DTRACK_MODE_ALWAYS, 3);
+		CHECK(!load().complete, "the run was not cancelled");
+		run(DTRACK_SYNC_BITMAP, DTRACK_MODE_ALWAYS, 0);
+		check_sums();
+	}
+	power_fails = false;
+}
+
 /* A run that may not fit begins with none, an older manifest has none. */
 static void test_unknown(void)
 {
@@ -588,6 +611,7 @@ int main(void)
 {
 	static const struct check checks[] = {
 		{ "sums-over-many-nights", test_nights },
+		{ "sums-survive-loss-of-power", test_power },
 		{ "sums-unknown-when-forced", test_unknown },
 		{ "verify-refused", test_refused },
 		{ "verify-sizes", test_sizes },
