@@ -3,10 +3,12 @@
  * engine.c - the library's copy engine on files or devices, without a module.
  *
  * Usage: engine SOURCE TARGET EXTENTS GRANULARITY [KEY=VALUE...]
- *   jobs=N request=BYTES speed=BYTES plain=1
+ *   jobs=N request=BYTES speed=BYTES plain=1 sums=1
  *
  * EXTENTS: a line 'START LENGTH' for each, in bytes, ascending.  TARGET is made
  * when it does not exist, as by a full copy.
+ *
+ * With sums=1 it keeps checksums, as a run does, in TARGET.sums.
  *
  * Prints the bytes that were reported and the number of reports.
  */
@@ -20,8 +22,10 @@
 #include <unistd.h>
 
 #include "copy.h"
+#include "sums.h"
 
 static FILE *list;
+static struct dtl_sums sums;
 static unsigned int reports;
 
 static int next(void *opaque, struct dtrack_range *range)
@@ -45,6 +49,11 @@ static int flushed(void *opaque, const struct dtrack_range *ranges,
 	return 0;
 }
 
+static int seen(void *opaque, uint64_t start, const char *data, size_t len)
+{
+	return dtl_sums_put(opaque, &sums, start, data, len);
+}
+
 static void take(struct dtl_copy *c, struct dtrack_run_options *o, char *word)
 {
 	char *value = strchr(word, '=');
@@ -60,8 +69,19 @@ static void take(struct dtl_copy *c, struct dtrack_run_options *o, char *word)
 		o->speed = n;
 	else if (!strcmp(word, "plain") && n)
 		c->open_queue = dtl_plain_open;
+	else if (!strcmp(word, "sums") && n)
+		c->seen = seen;
 	else
 		exit(2);
+}
+
+static int begin_sums(struct dtl_copy *c)
+{
+	struct dtl_manifest m = {
+		.size = c->size, .sums_unit = DTL_SUMS_MAX_UNIT,
+	};
+
+	return dtl_sums_create(c->h, c->target->path, &m, &sums);
 }
 
 static int copy(struct dtl_copy *c)
@@ -69,8 +89,12 @@ static int copy(struct dtl_copy *c)
 	struct dtl_target *t = c->target;
 	int ret = t->ops->begin(c->h, t, c->size);
 
+	if (!ret && c->seen)
+		ret = begin_sums(c);
 	if (!ret)
 		ret = dtl_copy_run(c);
+	if (!ret)
+		ret = dtl_sums_sync(c->h, &sums);
 	if (!ret)
 		ret = t->ops->finish(t);
 	return ret;
@@ -100,7 +124,9 @@ int main(int argc, char **argv)
 	c.granularity = strtoull(argv[4], NULL, 0);
 	for (i = 5; i < argc; i++)
 		take(&c, &o, argv[i]);
+	dtl_sums_init(&sums);
 	dtrack_new(&c.h);
+	c.opaque = c.h;
 	ret = dtl_source_open_device(c.h, argv[1], &source);
 	c.size = source.size;
 	c.total = source.size;
@@ -112,6 +138,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "engine: %s\n", dtrack_errmsg(c.h));
 	else
 		printf("%" PRIu64 " %u\n", c.copied, reports);
+	dtl_sums_close(&sums);
 	dtl_source_close(&source);
 	dtl_target_close(&target);
 	dtrack_free(c.h);
