@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What Documentation tells people to type, and the example program."""
+import glob
+import json
 import os
 import re
 import signal
 import subprocess
+import sys
 
 import abi
 import dm
@@ -82,6 +85,54 @@ def examples_checkpoints():
         same({at // (64 * K) for at in range(0, 4 * M, 64 * K)
               if copy[at:at + 64 * K] != now[device][at:at + 64 * K]}, later,
              f'granules of {name}.img that are not those of the device')
+
+
+def _directories(*paths):
+    """What a text mounts on; /backup, the first, has a file system already."""
+    for path in paths:
+        os.makedirs(path, exist_ok=True)
+        dm.cleanup.callback(run, 'umount', path, status=None)
+    run('mount', '-t', 'tmpfs', 'tmpfs', paths[0])
+
+
+def _volume(name):
+    """What a text calls /dev/vg/NAME. Nobody has it open: see 'check'."""
+    file = f'/tmp/{name}'
+    with open(file, 'wb') as volume:
+        volume.truncate(32 * M)
+    dm.cleanup.callback(os.unlink, file)
+    loop = run('losetup', '-f', '--show', file).stdout.strip()
+    dm.cleanup.callback(run, 'losetup', '-d', loop)
+    os.makedirs('/dev/vg', exist_ok=True)
+    os.symlink(loop, f'/dev/vg/{name}')
+    dm.cleanup.callback(os.unlink, f'/dev/vg/{name}')
+
+
+def _copied(folder):
+    """Bytes that each restore point in a folder took."""
+    copied = []
+    for path in sorted(glob.glob(f'{folder}/0*/0*/point.json')):
+        with open(path, encoding='utf-8') as file:
+            copied.append(json.load(file)['images'][0]['copied'])
+    return copied
+
+
+@case(kernels=('uml',))
+def examples_nightly():
+    """This test will type what nightly.rst says: full copies and incrementals
+    are where they should be."""
+    _volume('data')
+    _volume('spare')
+    dm.cleanup.callback(run, 'dtrack', 'remove', 'data', status=None)
+    _directories('/backup', '/srv')
+    try:
+        _run_blocks(f'{TOP}/Documentation/nightly.rst')
+    except AssertionError:
+        print(run('cat', '/var/log/dtrack.log', status=None).stdout,
+              file=sys.stderr)
+        raise
+    same([n if n == 32 * M else n < 2 * M for n in _copied('/backup/db')],
+         [32 * M, True, 32 * M, 32 * M, True, True], 'bytes copied')
 
 
 # ---- The example program ----
