@@ -164,8 +164,9 @@ static __always_inline void dtr_write_begin(struct dtr_clock *clock,
 	epoch = rcu_dereference_sched(clock->epoch);
 	cpus = epoch->cpus;
 	this_cpu_inc(cpus->all.nr);
-	this_cpu_add(cpus->all.sectors, nr_sectors);
-	this_cpu_write(cpus->last, jiffies);
+	/* An interrupt in between spoils a figure at most, not the count. */
+	__this_cpu_add(cpus->all.sectors, nr_sectors);
+	__this_cpu_write(cpus->last, jiffies);
 	dtr_epoch_mark(clock, epoch, sector, nr_sectors);
 	preempt_enable();
 	write->epoch = epoch;

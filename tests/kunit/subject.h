@@ -115,8 +115,10 @@ static inline void *dtk_of_cpu(const void __percpu *first, unsigned int cpu)
 #define this_cpu_inc(counter)	(dtk_this(counter)++)
 #undef this_cpu_add
 #define this_cpu_add(counter, n)	(dtk_this(counter) += (n))
-#undef this_cpu_write
-#define this_cpu_write(counter, n)	(dtk_this(counter) = (n))
+#undef __this_cpu_add
+#define __this_cpu_add(counter, n)	(dtk_this(counter) += (n))
+#undef __this_cpu_write
+#define __this_cpu_write(counter, n)	(dtk_this(counter) = (n))
 #undef for_each_possible_cpu
 #define for_each_possible_cpu(cpu) \
 	for ((cpu) = 0; (cpu) < DTK_NR_CPUS; (cpu)++)
