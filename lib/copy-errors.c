@@ -79,7 +79,8 @@ static int say(struct dtl_copy *c, uint64_t spot, int err, const char *verb,
 
 static int read_failed(struct dtl_copy *c, struct dtl_piece *p, int err)
 {
-	say(c, p->at, err, "read", c->source->path, strerror(-err));
+	say(c, p->at, err, "read", c->source->path,
+	    dtl_source_why(c->source, err));
 	return decide(c, c->options->on_source_error, p->at, err);
 }
 

@@ -843,7 +843,8 @@ void dtrack_run_free(struct dtrack_run *run);
  * struct dtrack_verify_options - what to verify.
  * @size: sizeof(struct dtrack_verify_options)
  * @flags: 0
- * @target: what a run has written, as in struct dtrack_run_options
+ * @target: what a run has written, as in struct dtrack_run_options but without
+ *	",backing="
  * @device: a block device to compare it with, tracked or not: a path if it
  *	contains '/', else a dm name; or NULL: the target is compared with its
  *	manifest and checksums
@@ -1001,8 +1002,8 @@ int dtrack_manifest_read(struct dtrack *h, const char *target,
  * struct dtrack_restore_options - what to restore, and where to.
  * @size: sizeof(struct dtrack_restore_options)
  * @flags: DTRACK_RESTORE_*
- * @target: what a run has written, as in struct dtrack_run_options, or any raw
- *	image
+ * @target: what a run has written, as in struct dtrack_run_options but without
+ *	",backing=", or any raw image
  * @device: a block device, tracked or not: a path if it contains '/', else a dm
  *	name
  * @jobs: requests in flight, or 0 for the library's choice

@@ -140,10 +140,10 @@ static int libnbd_errno(void)
 
 /* ---- Commands ----------------------------------------------------------- */
 
-static void end_io(struct dtl_nbd *nbd, struct dtl_io *io, ssize_t result)
+static void end_io(struct dtl_io *io, ssize_t result)
 {
 	io->result = result;
-	dtl_queue_done(nbd->poller.queue, io);
+	dtl_queue_done(io->queue, io);
 }
 
 /* What is wrong with a connection is no error of the target's file. */
@@ -165,7 +165,7 @@ static int io_error(int err)
 static void end_command(struct dtl_nbd *nbd, struct dtl_io *io, ssize_t result)
 {
 	if (io != nbd->patch || nbd->patch_state == PATCH_NONE) {
-		end_io(nbd, io, result);
+		end_io(io, result);
 		return;
 	}
 	if (result >= 0 && nbd->patch_state == PATCH_READING) {
@@ -174,7 +174,7 @@ static void end_command(struct dtl_nbd *nbd, struct dtl_io *io, ssize_t result)
 	}
 	nbd->patch = io->next;
 	nbd->patch_state = nbd->patch ? PATCH_TO_READ : PATCH_NONE;
-	end_io(nbd, io, result);
+	end_io(io, result);
 }
 
 /* libnbd must not be called from here. */
@@ -377,16 +377,20 @@ void dtl_nbd_push(struct dtl_nbd *nbd, struct dtl_queue *q, struct dtl_io *io)
 {
 	size_t len = min_size(io->len, nbd->max);
 
+	/* A reader's last block may go beyond the end. */
+	if (io->op == DTL_IO_READ && io->offset < nbd->size)
+		len = min_size(len, nbd->size - io->offset);
+	io->queue = q;
 	dtl_queue_attach(q, &nbd->poller);
 	if (nbd->lost[0]) {
-		end_io(nbd, io, -EIO);
+		end_io(io, -EIO);
 	} else if (io->op == DTL_IO_WRITE) {
 		push_write(nbd, io);
 	} else if (io->op == DTL_IO_READ) {
 		io->result = (ssize_t)len;
 		begin_command(nbd, io, READ, io->buf, len, io->offset);
 	} else if (nbd->fua) {
-		end_io(nbd, io, 0);
+		end_io(io, 0);
 	} else {
 		io->result = 0;
 		begin_command(nbd, io, FLUSH, NULL, 0, 0);
@@ -474,6 +478,29 @@ static void look(struct dtl_poller *p, const struct pollfd *fds,
 	if (!nbd->lost[0])
 		lose_the_silent(nbd);
 	go_on(nbd);
+}
+
+/*
+ * The queue is broken: what is in flight has no memory any more.  A patch waits
+ * for one that is in flight.
+ */
+static void leave(struct dtl_poller *p, const struct dtl_queue *q)
+{
+	struct dtl_nbd *nbd = (struct dtl_nbd *)p;
+	bool some = false;
+	unsigned int i;
+
+	for (i = 0; i < MAX_FLIGHT; i++) {
+		if (!nbd->slot[i].io || nbd->slot[i].io->queue != q)
+			continue;
+		nbd->slot[i].io = NULL;
+		some = true;
+	}
+	if (!some)
+		return;
+	if (nbd->patch && nbd->patch->queue == q)
+		nbd->patch = NULL;
+	lose(nbd, "its requests were given up");
 }
 
 /* ---- Connecting --------------------------------------------------------- */
@@ -573,6 +600,7 @@ static int learn_units(struct dtrack *h, struct dtl_nbd *nbd)
 				"The server of '%s' has strange block sizes: %u to %u bytes",
 				nbd->place.name, nbd->unit, nbd->max);
 	nbd->max -= nbd->max % nbd->unit;
+	nbd->size -= nbd->size % nbd->unit;
 	nbd->block = malloc(nbd->unit);
 	return nbd->block ? 0 : dtl_nomem(h);
 }
@@ -615,13 +643,15 @@ static int learn(struct dtrack *h, struct dtl_nbd *nbd)
 /* The others: as many as it takes. */
 static void connect_more(struct dtl_nbd *nbd)
 {
+	int64_t size;
+
 	if (nbd->place.command ||
 	    nbd_can_multi_conn(nbd->conn[0].handle) <= 0)
 		return;
+	size = nbd_get_size(nbd->conn[0].handle);
 	while (nbd->nr_conns < CONNECTIONS) {
 		if (connect_one(nbd, EXTRA_SECONDS) ||
-		    nbd_get_size(nbd->conn[nbd->nr_conns - 1].handle) !=
-			    (int64_t)nbd->size) {
+		    nbd_get_size(nbd->conn[nbd->nr_conns - 1].handle) != size) {
 			disconnect_one(nbd);
 			return;
 		}
@@ -640,6 +670,7 @@ static struct dtl_nbd *new_nbd(const struct dtl_nbd_place *place)
 		nbd->place.patience = DTL_NBD_PATIENCE;
 	nbd->poller.wants = wants;
 	nbd->poller.look = look;
+	nbd->poller.leave = leave;
 	for (i = 0; i < MAX_FLIGHT; i++) {
 		nbd->slot[i].nbd = nbd;
 		nbd->free[nbd->nr_free++] = &nbd->slot[i];
@@ -672,6 +703,11 @@ uint64_t dtl_nbd_size(const struct dtl_nbd *nbd)
 	return nbd->size;
 }
 
+void dtl_nbd_heed(struct dtl_nbd *nbd, const atomic_int *cancel)
+{
+	nbd->place.cancel = cancel;
+}
+
 uint32_t dtl_nbd_unit(const struct dtl_nbd *nbd)
 {
 	return nbd->unit > DEFAULT_UNIT ? nbd->unit : DEFAULT_UNIT;
@@ -699,24 +735,11 @@ static void say_goodbye(struct dtl_nbd *nbd, struct nbd_handle *handle)
 		nbd_kill_subprocess(handle, SIGKILL);
 }
 
-/* The queue broke: what is in flight has no memory any more. */
-static void forget(struct dtl_nbd *nbd)
-{
-	unsigned int i;
-
-	for (i = 0; i < MAX_FLIGHT; i++)
-		nbd->slot[i].io = NULL;
-	nbd->patch = NULL;
-	lose(nbd, "");
-}
-
 void dtl_nbd_close(struct dtl_nbd *nbd)
 {
 	if (!nbd)
 		return;
 	dtl_queue_detach(&nbd->poller);
-	if (nbd->nr_free < MAX_FLIGHT)
-		forget(nbd);
 	while (!nbd->lost[0] && nbd->nr_conns) {
 		struct nbd_handle *handle = nbd->conn[--nbd->nr_conns].handle;
 

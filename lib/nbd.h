@@ -48,8 +48,11 @@ struct dtl_nbd_place {
 int dtl_nbd_open(struct dtrack *h, const struct dtl_nbd_place *place,
 		 struct dtl_nbd **nbd);
 
-/** dtl_nbd_size() - bytes of the export. */
+/** dtl_nbd_size() - bytes of the export, as far as it can be read. */
 uint64_t dtl_nbd_size(const struct dtl_nbd *nbd);
+
+/** dtl_nbd_heed() - look at a cancel from now on, see struct dtl_nbd_place. */
+void dtl_nbd_heed(struct dtl_nbd *nbd, const atomic_int *cancel);
 
 /**
  * dtl_nbd_unit() - what reads must begin and end at multiples of.
@@ -62,7 +65,7 @@ uint32_t dtl_nbd_unit(const struct dtl_nbd *nbd);
 /**
  * dtl_nbd_push() - push a request; attaches to the queue.
  * @nbd: the export
- * @q: always the same until it is closed
+ * @q: one of two at most; they share a thread
  * @io: @op, @buf, @len and @offset are set
  *
  * A request may be through with fewer bytes than it has: as many as fit into

@@ -68,7 +68,7 @@ int dtl_qemu_look(struct dtrack *h, const char *path, const char *format,
 		return dtl_nomem(h);
 	ret = qemu_img(h, argv, text);
 	if (ret > 0)
-		ret = dtl_fail(h, -EINVAL, DTL_CLASS_GENERIC,
+		ret = dtl_fail(h, -ENOLINK, DTL_CLASS_GENERIC,
 			       "Could not open the image '%s': %s", path,
 			       words(text));
 	else if (!ret && !virtual_size(text->out, size))

@@ -16,7 +16,7 @@
  * @format: "raw" or "qcow2"
  * @size: result, bytes that it stands for
  *
- * Return: 0, or -EINVAL or another errno with words.
+ * Return: 0, -ENOLINK when one cannot, or another errno; with words.
  */
 int dtl_qemu_look(struct dtrack *h, const char *path, const char *format,
 		  uint64_t *size);

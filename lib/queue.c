@@ -19,25 +19,56 @@ static struct timespec to_timespec(double seconds)
 	};
 }
 
+/* Where it is among a queue's pollers, NULL where there is room; or NULL. */
+static struct dtl_poller **poller_at(struct dtl_queue *q,
+				     const struct dtl_poller *p)
+{
+	unsigned int i;
+
+	for (i = 0; i < DTL_POLLERS; i++)
+		if (q->poller[i] == p)
+			return &q->poller[i];
+	return NULL;
+}
+
+static struct dtl_queue **queue_at(struct dtl_poller *p,
+				   const struct dtl_queue *q)
+{
+	unsigned int i;
+
+	for (i = 0; i < DTL_POLLERS; i++)
+		if (p->queue[i] == q)
+			return &p->queue[i];
+	return NULL;
+}
+
 void dtl_queue_attach(struct dtl_queue *q, struct dtl_poller *p)
 {
-	if (p->queue == q)
+	struct dtl_poller **in_q = poller_at(q, NULL);
+	struct dtl_queue **in_p = queue_at(p, NULL);
+
+	if (poller_at(q, p))
 		return;
-	p->queue = q;
-	p->next = q->pollers;
-	q->pollers = p;
+	/* Its requests would never come back. */
+	if (!in_q || !in_p)
+		abort();
+	*in_q = p;
+	*in_p = q;
+}
+
+static void detach(struct dtl_queue *q, struct dtl_poller *p)
+{
+	*poller_at(q, p) = NULL;
+	*queue_at(p, q) = NULL;
 }
 
 void dtl_queue_detach(struct dtl_poller *p)
 {
-	struct dtl_poller **at;
+	unsigned int i;
 
-	if (!p->queue)
-		return;
-	for (at = &p->queue->pollers; *at != p; at = &(*at)->next)
-		;
-	*at = p->next;
-	p->queue = NULL;
+	for (i = 0; i < DTL_POLLERS; i++)
+		if (p->queue[i])
+			detach(p->queue[i], p);
 }
 
 void dtl_queue_done(struct dtl_queue *q, struct dtl_io *io)
@@ -63,30 +94,38 @@ static struct dtl_io *take_done(struct dtl_queue *q)
 static void poll_all(struct dtl_queue *q, double seconds)
 {
 	struct pollfd fds[1 + DTL_POLLERS * DTL_POLLER_FDS];
-	unsigned int nr[DTL_POLLERS], all = 1, at = 1, i = 0;
+	unsigned int from[DTL_POLLERS + 1] = { 1 }, i;
 	struct timespec ts = to_timespec(seconds);
-	struct dtl_poller *p;
 
 	fds[0].fd = q->ops->fd ? q->ops->fd(q) : -1;
 	fds[0].events = POLLIN;
-	for (p = q->pollers; p && i < DTL_POLLERS; p = p->next) {
-		nr[i] = p->wants(p, fds + all);
-		all += nr[i++];
-	}
-	if (ppoll(fds, all, &ts, NULL) < 0)
-		while (all-- > 0)
-			fds[all].revents = 0;
-	for (p = q->pollers, i = 0; p && i < DTL_POLLERS; p = p->next) {
-		p->look(p, fds + at, nr[i]);
-		at += nr[i++];
-	}
+	for (i = 0; i < DTL_POLLERS; i++)
+		from[i + 1] = from[i] + (q->poller[i] ?
+			q->poller[i]->wants(q->poller[i], fds + from[i]) : 0);
+	if (ppoll(fds, from[DTL_POLLERS], &ts, NULL) < 0)
+		for (i = 0; i < from[DTL_POLLERS]; i++)
+			fds[i].revents = 0;
+	for (i = 0; i < DTL_POLLERS; i++)
+		if (q->poller[i])
+			q->poller[i]->look(q->poller[i], fds + from[i],
+					   from[i + 1] - from[i]);
+}
+
+static bool has_pollers(const struct dtl_queue *q)
+{
+	unsigned int i;
+
+	for (i = 0; i < DTL_POLLERS; i++)
+		if (q->poller[i])
+			return true;
+	return false;
 }
 
 int dtl_queue_wait(struct dtl_queue *q, double seconds, struct dtl_io **io)
 {
 	int ret;
 
-	if (!q->pollers && !q->done)
+	if (!has_pollers(q))
 		return q->ops->wait(q, seconds, io);
 	*io = take_done(q);
 	if (*io)
@@ -102,10 +141,15 @@ int dtl_queue_wait(struct dtl_queue *q, double seconds, struct dtl_io **io)
 
 void dtl_queue_close(struct dtl_queue *q)
 {
+	unsigned int i;
+
 	if (!q)
 		return;
-	while (q->pollers)
-		dtl_queue_detach(q->pollers);
+	for (i = 0; i < DTL_POLLERS; i++)
+		if (q->poller[i]) {
+			q->poller[i]->leave(q->poller[i], q);
+			detach(q, q->poller[i]);
+		}
 	q->ops->close(q);
 }
 

@@ -13,6 +13,8 @@
 
 #include "private.h"
 
+struct dtl_queue;
+
 /** enum dtl_io_op - what a request does. */
 enum dtl_io_op {
 	DTL_IO_READ,
@@ -31,6 +33,7 @@ enum dtl_io_op {
  *	memory): better done by another thread
  * @result: when it is through: bytes, fewer than @len perhaps, or -errno
  * @owner: the pusher's
+ * @queue: a poller's: where it was pushed
  * @next: the queue's
  */
 struct dtl_io {
@@ -42,10 +45,9 @@ struct dtl_io {
 	bool async;
 	ssize_t result;
 	void *owner;
+	struct dtl_queue *queue;
 	struct dtl_io *next;
 };
-
-struct dtl_queue;
 
 /**
  * struct dtl_queue_ops - a kind of queue.
@@ -62,38 +64,41 @@ struct dtl_queue_ops {
 	void (*close)(struct dtl_queue *q);
 };
 
+/* Files of one poller, pollers of one queue, queues of one poller. */
+#define DTL_POLLER_FDS	8
+#define DTL_POLLERS	2
+
 /**
  * struct dtl_queue - a queue; the first member of each kind's own.
  * @ops: its kind
- * @pollers: what else brings requests through
+ * @poller: what else brings requests through; NULLs among them
  * @done: requests of theirs that are through
  * @last: of @done, valid unless it is empty
  */
 struct dtl_queue {
 	const struct dtl_queue_ops *ops;
-	struct dtl_poller *pollers;
+	struct dtl_poller *poller[DTL_POLLERS];
 	struct dtl_io *done;
 	struct dtl_io *last;
 };
-
-/* Files of one poller, pollers of one queue. */
-#define DTL_POLLER_FDS	8
-#define DTL_POLLERS	2
 
 /**
  * struct dtl_poller - requests that go through sockets, not through the kernel's
  *	queue; they come back from dtl_queue_wait() like all others.
  * @wants: say what to wait for, DTL_POLLER_FDS files at most; return how many
  * @look: take what came; @fds is what @wants said; also called in vain
- * @queue: where it is attached, or NULL
- * @next: the queue's
+ * @leave: forget the requests of a queue, which is closed; none is in flight,
+ *	unless it is broken
+ * @queue: where it is attached; NULLs among them
+ *
+ * Who waits for one queue looks after the requests of the other one, too.
  */
 struct dtl_poller {
 	unsigned int (*wants)(struct dtl_poller *p, struct pollfd *fds);
 	void (*look)(struct dtl_poller *p, const struct pollfd *fds,
 		     unsigned int nr);
-	struct dtl_queue *queue;
-	struct dtl_poller *next;
+	void (*leave)(struct dtl_poller *p, const struct dtl_queue *q);
+	struct dtl_queue *queue[DTL_POLLERS];
 };
 
 /**
@@ -140,12 +145,12 @@ int dtl_queue_wait(struct dtl_queue *q, double seconds, struct dtl_io **io);
 
 /**
  * dtl_queue_attach() - let a queue wait for a poller's requests, too.
- * @q: the queue; it has less than DTL_POLLERS others
- * @p: attached to it, or to none
+ * @q: the queue; unless @p is one of them it has less than DTL_POLLERS pollers
+ * @p: the same of queues
  */
 void dtl_queue_attach(struct dtl_queue *q, struct dtl_poller *p);
 
-/** dtl_queue_detach() - end that, if it is so; nothing of it is in flight. */
+/** dtl_queue_detach() - end that for all queues; nothing of it is in flight. */
 void dtl_queue_detach(struct dtl_poller *p);
 
 /** dtl_queue_done() - a poller's request is through; @result is set. */

@@ -170,6 +170,7 @@ static int open_target(struct dtrack_restore *r)
 {
 	int ret = dtl_source_open(r->h, r->target_name, &r->source);
 
+	dtl_source_heed(&r->source, &r->cancel);
 	if (!ret)
 		ret = load_manifest(r);
 	if (!ret)

@@ -183,7 +183,7 @@ static int read_error(struct dtl_scan *s, const struct dtl_scan_part *p)
 	return dtl_fail(s->h, err, dtl_os_class(err),
 			"Could not read '%s' at byte %" PRIu64 ": %s",
 			p->source->path, (uint64_t)p->io.offset,
-			strerror(-err));
+			dtl_source_why(p->source, err));
 }
 
 static int look_at_done(struct dtl_scan *s)

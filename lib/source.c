@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * source.c - raw sources: a file or a block device.
+ * source.c - sources, and raw ones: a file or a block device.
  */
 #include <fcntl.h>
 #include <limits.h>
@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "manifest.h"
+#include "nbd.h"
 #include "source.h"
 #include "target.h"
 
@@ -57,6 +59,19 @@ void dtl_source_close(struct dtl_source *s)
 	s->ops = NULL;
 }
 
+void dtl_source_heed(struct dtl_source *s, const atomic_int *cancel)
+{
+	if (s->nbd)
+		dtl_nbd_heed(s->nbd, cancel);
+}
+
+const char *dtl_source_why(const struct dtl_source *s, int err)
+{
+	const char *lost = s->ops && s->ops->lost ? s->ops->lost(s) : NULL;
+
+	return lost ? : strerror(-err);
+}
+
 static int measure(struct dtrack *h, struct dtl_source *s)
 {
 	struct stat st;
@@ -86,10 +101,14 @@ int dtl_source_open_device(struct dtrack *h, const char *path,
 	return measure(h, s);
 }
 
-/* A run holds a lock while it writes, and it is the process's. */
-static int lock(struct dtrack *h, struct dtl_source *s)
+/*
+ * A run holds a lock while it writes, and it is the process's.  @len: bytes, or 0
+ * for all; qemu has locks of its own further behind.
+ */
+static int lock(struct dtrack *h, struct dtl_source *s, off_t len)
 {
-	struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
+	struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET,
+			      .l_len = len };
 
 	if (!fcntl(s->fd, F_SETLK, &lock))
 		return 0;
@@ -100,17 +119,26 @@ static int lock(struct dtrack *h, struct dtl_source *s)
 			s->path);
 }
 
-static int open_raw(struct dtrack *h, struct dtl_source *s)
+/* Opening a tape or a terminal may do something. */
+static int check_kind(struct dtrack *h, const struct dtl_source *s,
+		      struct stat *st)
 {
-	struct stat st;
-
-	/* Opening a tape or a terminal may do something. */
-	if (stat(s->path, &st))
+	if (stat(s->path, st))
 		return open_error(h, s->path);
-	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+	if (!S_ISREG(st->st_mode) && !S_ISBLK(st->st_mode))
 		return dtl_fail(h, -EINVAL, NULL,
 				"Target '%s' is neither a file nor a block device",
 				s->path);
+	return 0;
+}
+
+static int open_raw(struct dtrack *h, struct dtl_source *s)
+{
+	struct stat st;
+	int ret = check_kind(h, s, &st);
+
+	if (ret)
+		return ret;
 	s->fd = open(s->path, O_RDONLY | O_DIRECT | O_CLOEXEC);
 	/* A block device can do it: see dtl_source_open_device(). */
 	if (s->fd < 0 && errno == EINVAL && S_ISREG(st.st_mode))
@@ -118,7 +146,24 @@ static int open_raw(struct dtrack *h, struct dtl_source *s)
 	if (s->fd < 0)
 		return open_error(h, s->path);
 	s->ops = &dtl_source_raw;
-	return measure(h, s);
+	ret = measure(h, s);
+	return ret || s->is_block ? ret : lock(h, s, 0);
+}
+
+/* The file is ours for the lock, and to ask where it lies. */
+static int open_qcow2(struct dtrack *h, struct dtl_source *s)
+{
+	struct stat st;
+	int ret = check_kind(h, s, &st);
+
+	if (ret)
+		return ret;
+	s->fd = open(s->path, O_RDONLY | O_CLOEXEC);
+	if (s->fd < 0)
+		return open_error(h, s->path);
+	s->ops = &dtl_source_raw;
+	ret = S_ISREG(st.st_mode) ? lock(h, s, 1) : 0;
+	return ret ? ret : dtl_source_serve_qcow2(h, s);
 }
 
 /* What has none of ours is a raw image; one manifest, by whatever link. */
@@ -142,37 +187,32 @@ static int name_files(struct dtrack *h, const char *name, struct dtl_source *s)
 	return 0;
 }
 
-static bool is_later(const char *name)
+/* Without a prefix: what a guest has written must not be taken for an image. */
+static bool is_image(struct dtrack *h, const struct dtl_source *s)
 {
-	static const char *const later[] = {
-		"nbd://", "nbds://", "nbd+unix://", "nbds+unix://", "qcow2:",
-	};
-	size_t i;
+	struct dtl_manifest m;
 
-	for (i = 0; i < DTL_ARRAY_SIZE(later); i++)
-		if (!strncmp(name, later[i], strlen(later[i])))
-			return true;
-	return false;
+	return s->manifest[0] && !dtl_manifest_load(h, s->manifest, &m) &&
+	       m.image[0];
 }
 
 int dtl_source_open(struct dtrack *h, const char *name, struct dtl_source *s)
 {
+	bool raw = !strncmp(name, "raw:", 4), qcow2 = dtl_target_is_qcow2(name);
 	int ret;
 
 	dtl_source_init(s);
-	if (is_later(name))
-		return dtl_fail(h, -EOPNOTSUPP, NULL,
-				"Target '%s' is of a kind that is not supported yet",
-				name);
-	if (!strncmp(name, "raw:", 4))
-		name += 4;
+	if (dtl_target_is_nbd(name))
+		return dtl_source_open_nbd(h, name, s);
+	if (raw || qcow2)
+		name = strchr(name, ':') + 1;
 	if (!*name)
 		return dtl_fail(h, -EINVAL, DTL_CLASS_USAGE,
 				"The target has no name");
 	ret = name_files(h, name, s);
-	if (!ret)
-		ret = open_raw(h, s);
-	if (!ret && !s->is_block)
-		ret = lock(h, s);
-	return ret;
+	if (ret)
+		return ret;
+	if (qcow2 || (!raw && is_image(h, s)))
+		return open_qcow2(h, s);
+	return open_raw(h, s);
 }

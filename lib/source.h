@@ -5,18 +5,23 @@
 #ifndef DTL_SOURCE_H
 #define DTL_SOURCE_H
 
+#include <stdatomic.h>
+
 #include "queue.h"
 
+struct dtl_nbd;
 struct dtl_source;
 
 /**
  * struct dtl_source_ops - one kind of source.
  * @read: push @io, a read whose buf, len and offset are set
+ * @lost: why it will never be read again, in words, or NULL; may be NULL
  * @close: close it; nothing is in flight
  */
 struct dtl_source_ops {
 	void (*read)(struct dtl_source *s, struct dtl_queue *q,
 		     struct dtl_io *io);
+	const char *(*lost)(const struct dtl_source *s);
 	void (*close)(struct dtl_source *s);
 };
 
@@ -27,10 +32,12 @@ struct dtl_source_ops {
  * @block: reads begin and end at multiples of it, at the end beyond @size, and
  *	buffers are aligned to it; a power of two
  * @in_memory: a read is but a copy from memory
- * @is_block: it is a block device
+ * @is_block: it is a block device, or an export of somebody's server: it may be
+ *	larger than its content
  * @size: bytes
  * @path: without a prefix
  * @manifest: path of the manifest, which may not exist; "" for what has none
+ * @nbd: the server that reads it, or NULL
  */
 struct dtl_source {
 	const struct dtl_source_ops *ops;
@@ -41,6 +48,7 @@ struct dtl_source {
 	uint64_t size;
 	char path[4096];
 	char manifest[4096];
+	struct dtl_nbd *nbd;
 };
 
 /** dtl_source_raw - files and block devices. */
@@ -52,16 +60,17 @@ void dtl_source_init(struct dtl_source *s);
 /**
  * dtl_source_open() - open what a run has written.
  * @h: the handle
- * @name: as dtl_target_open() takes it
+ * @name: PATH, raw:PATH, qcow2:PATH or an NBD URI; a PATH without a prefix is
+ *	what its manifest says
  * @s: result; dtl_source_close() it, also on errors; @path and @manifest are
  *	right also when it does not exist
  *
- * A file is read directly where that is possible, and locked: against runs, not
- * against other readers.
+ * A file is read directly where that is possible, an image by qemu-nbd; both are
+ * locked: against runs, not against other readers.
  *
- * Return: 0; -EOPNOTSUPP for an unknown kind, -EBUSY when a run is writing it,
- * -EINVAL when it is neither a file nor a block device, or the errno of opening
- * it; with words.
+ * Return: 0; -EBUSY when a run is writing it, -EINVAL when it is neither a file
+ * nor a block device, -ENOLINK when an image is there but it or what it lies over
+ * cannot be opened, or the errno of opening it; with words.
  */
 int dtl_source_open(struct dtrack *h, const char *name, struct dtl_source *s);
 
@@ -77,6 +86,27 @@ int dtl_source_open(struct dtrack *h, const char *name, struct dtl_source *s);
  */
 int dtl_source_open_device(struct dtrack *h, const char *path,
 			   struct dtl_source *s);
+
+/**
+ * dtl_source_heed() - look at a cancel while waiting for a server.
+ * @s: open
+ * @cancel: set from outside; stays until the source is closed
+ */
+void dtl_source_heed(struct dtl_source *s, const atomic_int *cancel);
+
+/** dtl_source_why() - words for an error that came back from it. */
+const char *dtl_source_why(const struct dtl_source *s, int err);
+
+/* ---- Kinds, for dtl_source_open() --------------------------------------- */
+
+/** dtl_source_open_nbd() - connect to an export; as dtl_source_open(). */
+int dtl_source_open_nbd(struct dtrack *h, const char *uri,
+			struct dtl_source *s);
+
+/** dtl_source_serve_qcow2() - start a server for the image at @s->path. */
+int dtl_source_serve_qcow2(struct dtrack *h, struct dtl_source *s);
+
+/* ---- All ---------------------------------------------------------------- */
 
 /** dtl_source_close() - close a source, if it is open. */
 void dtl_source_close(struct dtl_source *s);

@@ -5,11 +5,13 @@
  * With a device: its content.  Without one: what the manifest and the checksums
  * beside the target say.  Writes nothing.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "finding.h"
 #include "holders.h"
+#include "links.h"
 #include "scan.h"
 
 /* Without a manifest to say it. */
@@ -26,6 +28,7 @@
  * @manifest: of the target, valid without a device
  * @sums: checksums; open where they are used
  * @unit: of what is found, bytes
+ * @links: what is wrong with what the target lies over, or ""
  * @finding: what is found
  * @cancel: asked to end
  * @result: for the caller
@@ -40,6 +43,7 @@ struct dtrack_verify {
 	struct dtl_manifest manifest;
 	struct dtl_sums sums;
 	uint64_t unit;
+	char links[DTL_MSG_LEN];
 	struct dtl_finding finding;
 	atomic_int cancel;
 	struct dtrack_verify_result result;
@@ -117,6 +121,7 @@ static int begin_with_device(struct dtrack_verify *v)
 		ret = dtl_source_open(v->h, v->target_name, &v->target);
 	if (ret)
 		return ret;
+	dtl_source_heed(&v->target, &v->cancel);
 	choose_unit(v);
 	v->result.live = is_used(v, dev);
 	v->result.bytes_total = v->device.size;
@@ -140,6 +145,18 @@ static int load_manifest(struct dtrack_verify *v)
 	return ret;
 }
 
+static void check_links(struct dtrack_verify *v)
+{
+	struct dtl_manifest m = v->manifest;
+	struct dtl_error first;
+
+	dtl_error_save(v->h, &first);
+	if (dtl_links_check(v->h, v->target.path, &m, v->links,
+			    sizeof(v->links)))
+		v->links[0] = '\0';
+	dtl_error_restore(v->h, &first);
+}
+
 /* A manifest makes a target that is not there a loss, not a mistake. */
 static int begin_alone(struct dtrack_verify *v)
 {
@@ -147,8 +164,11 @@ static int begin_alone(struct dtrack_verify *v)
 	int ret, open_ret;
 
 	open_ret = dtl_source_open(v->h, v->target_name, &v->target);
-	if (open_ret && open_ret != -ENOENT)
+	if (open_ret && open_ret != -ENOENT && open_ret != -ENOLINK)
 		return open_ret;
+	if (open_ret == -ENOLINK)
+		snprintf(v->links, sizeof(v->links), "%s", dtrack_errmsg(v->h));
+	dtl_source_heed(&v->target, &v->cancel);
 	dtl_error_save(v->h, &missing);
 	ret = load_manifest(v);
 	if (ret == -ENOENT && open_ret)
@@ -158,6 +178,8 @@ static int begin_alone(struct dtrack_verify *v)
 				    false, &v->sums);
 	v->unit = v->manifest.has_sums ? v->manifest.sums_unit : DEFAULT_UNIT;
 	v->result.bytes_total = v->manifest.size;
+	if (!ret && !open_ret)
+		check_links(v);
 	return ret;
 }
 
@@ -249,8 +271,12 @@ static void judge_sizes(struct dtrack_verify *v)
 {
 	const uint64_t want = v->result.bytes_total, has = v->target.size;
 
+	if (v->links[0])
+		tell(v, v->links);
 	if (!v->target.ops)
 		tell(v, "the target is missing");
+	else if (!v->target.size && v->links[0])
+		return;
 	else if (has < want)
 		tell(v, v->device_name ? "the target is smaller than the device" :
 					 "the target is cut");

@@ -155,7 +155,8 @@ const struct verb verb_restore = {
 	.args = "TARGET DEV",
 	.summary = "Copy a target back to a block device.",
 	.details =
-"TARGET is what a backup has written, or any raw image. DEV is any block device,\n"
+"TARGET is what a backup has written, as --target was given (qcow2:PATH with all\n"
+"that it lies over), or any raw image. DEV is any block device,\n"
 "tracked or not; on a tracked one what is written is dirty. Refused is a device\n"
 "that is mounted or otherwise in use, or smaller than the content; the rest of a\n"
 "larger one stays as it is. Nobody else can claim it until the end.\n"
