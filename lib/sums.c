@@ -172,12 +172,12 @@ static int make_file(struct dtl_sums *s, const struct dtl_manifest *m)
 	if (unlink(s->path) && errno != ENOENT)
 		return -1;
 	s->fd = open(s->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (s->fd < 0)
+		return -1;
 	make_header(&head, m);
 	errno = 0;
-	return s->fd < 0 ||
-	       ftruncate(s->fd, (off_t)file_bytes(s->size, s->unit)) ||
-	       pwrite(s->fd, &head, sizeof(head), 0) != sizeof(head) ||
-	       fsync(s->fd) ? -1 : 0;
+	return ftruncate(s->fd, (off_t)file_bytes(s->size, s->unit)) ||
+	       pwrite(s->fd, &head, sizeof(head), 0) != sizeof(head) ? -1 : 0;
 }
 
 int dtl_sums_create(struct dtrack *h, const char *manifest,
@@ -191,14 +191,12 @@ int dtl_sums_create(struct dtrack *h, const char *manifest,
 		return ret;
 	s->size = m->size;
 	s->unit = m->sums_unit;
-	if (make_file(s, m))
-		ret = failed(h, s, "make");
-	if (!ret) {
-		errno = -dtl_sync_dir(s->path);
-		ret = errno ? failed(h, s, "make") : 0;
-	}
-	if (ret)
-		dtl_sums_close(s);
+	s->changed = true;
+	s->fresh = true;
+	if (!make_file(s, m))
+		return 0;
+	ret = failed(h, s, "make");
+	dtl_sums_close(s);
 	return ret;
 }
 
@@ -242,7 +240,11 @@ int dtl_sums_sync(struct dtrack *h, struct dtl_sums *s)
 		return 0;
 	if (fdatasync(s->fd))
 		return failed(h, s, "flush");
+	errno = s->fresh ? -dtl_sync_dir(s->path) : 0;
+	if (errno)
+		return failed(h, s, "flush");
 	s->changed = false;
+	s->fresh = false;
 	return 0;
 }
 

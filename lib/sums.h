@@ -38,6 +38,7 @@
  * @size: bytes of the content
  * @unit: bytes
  * @changed: since it was made durable
+ * @fresh: its entry in the folder is not durable yet
  * @path: its name
  */
 struct dtl_sums {
@@ -45,6 +46,7 @@ struct dtl_sums {
 	uint64_t size;
 	uint64_t unit;
 	bool changed;
+	bool fresh;
 	char path[4096 + 8];
 };
 
@@ -85,6 +87,9 @@ int dtl_sums_open(struct dtrack *h, const char *manifest,
  * @manifest: path of the manifest
  * @m: it, stored
  * @s: result; dtl_sums_close() it
+ *
+ * Durable with the first dtl_sums_sync(): until then a loss of power leaves none,
+ * or older ones, which have another id.
  *
  * Return: 0 or an errno with words.
  */
