@@ -902,7 +902,8 @@ struct dtrack_verify;
  *
  * Needs no kernel module, but the manifest without a device: a target that has
  * none (a block device, or another's file) cannot be verified so.  One that is
- * missing or has another size than its manifest says is a finding, no error.
+ * missing, has another size than its manifest says or cannot be read in places is
+ * a finding, no error.
  *
  * Return: 0; -ESTALE for a target that is 'incomplete', without a device;
  * -ENOENT without target and manifest, or without a manifest; -EBADMSG when

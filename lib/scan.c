@@ -186,6 +186,60 @@ static int read_error(struct dtl_scan *s, const struct dtl_scan_part *p)
 			dtl_source_why(p->source, err));
 }
 
+static int cancelled(struct dtl_scan *s)
+{
+	return dtl_fail(s->h, -ECANCELED, NULL, "Operation canceled");
+}
+
+/* Reads and looks at [@from, @to) of a piece; nothing else is in flight. */
+static int look_at_part(struct dtl_scan *s, const struct dtl_scan_piece *p,
+			uint64_t from, uint64_t to)
+{
+	struct dtl_scan_piece piece = {
+		.start = p->start, .end = to, .running = 1,
+		.part = { p->part[0] },
+	};
+	struct dtl_scan_part *part = &piece.part[0];
+	const char *data[DTL_SCAN_SOURCES] = { part->buf + (from - p->start) };
+	int ret = 0;
+
+	part->piece = &piece;
+	part->io.owner = part;
+	s->running++;
+	push(s, part, from);
+	while (!ret && piece.running)
+		ret = await(s, NAP_SECONDS);
+	if (ret)
+		return ret;
+	if (!piece.failed)
+		return s->look(s->opaque, from, to - from, data);
+	if (part->io.result != -EIO)
+		return read_error(s, part);
+	s->unread(s->opaque, from, to - from);
+	return 0;
+}
+
+/* A piece that could not be read, unit by unit. */
+static int look_closer(struct dtl_scan *s, const struct dtl_scan_piece *p)
+{
+	const struct dtl_scan_part *bad = p->failed;
+	uint64_t unit = s->unit, from, to;
+	int ret = 0;
+
+	if (!s->unread || bad->io.result != -EIO)
+		return read_error(s, bad);
+	if (unit < bad->source->block)
+		unit = bad->source->block;
+	while (!ret && s->running)
+		ret = await(s, NAP_SECONDS);
+	for (from = p->start; !ret && from < p->end; from = to) {
+		to = p->end - from < unit ? p->end : from + unit;
+		ret = atomic_load(s->cancel) ? cancelled(s) :
+					       look_at_part(s, p, from, to);
+	}
+	return ret;
+}
+
 static int look_at_done(struct dtl_scan *s)
 {
 	const char *data[DTL_SCAN_SOURCES];
@@ -196,11 +250,11 @@ static int look_at_done(struct dtl_scan *s)
 		p = &s->piece[s->first % s->nr];
 		if (p->running)
 			break;
-		if (p->failed)
-			return read_error(s, p->failed);
 		data[0] = p->part[0].buf;
 		data[1] = p->part[1].buf;
-		ret = s->look(s->opaque, p->start, p->end - p->start, data);
+		ret = p->failed ? look_closer(s, p) :
+				  s->look(s->opaque, p->start,
+					  p->end - p->start, data);
 	}
 	return ret;
 }
@@ -226,8 +280,7 @@ int dtl_scan_run(struct dtl_scan *s, uint64_t start, uint64_t end)
 	s->next = 0;
 	while (!ret && (s->at < end || s->first != s->next)) {
 		if (atomic_load(s->cancel)) {
-			ret = dtl_fail(s->h, -ECANCELED, NULL,
-				       "Operation canceled");
+			ret = cancelled(s);
 			break;
 		}
 		wait = begin_pieces(s, end);

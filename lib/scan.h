@@ -55,7 +55,10 @@ struct dtl_scan_piece {
  * @cancel: set from outside: end soon
  * @look: given the content of each source, in ascending order; -errno, with
  *	words, ends the scan
- * @opaque: handed to it
+ * @unread: told of what a disk cannot read (EIO), in order with @look, and
+ *	the scan goes on; or NULL; with one source only
+ * @unit: in which that is told
+ * @opaque: handed to both
  *
  * The rest is scan.c's.
  * @queue: where reads are in flight
@@ -77,6 +80,8 @@ struct dtl_scan {
 	const atomic_int *cancel;
 	int (*look)(void *opaque, uint64_t start, size_t len,
 		    const char *const data[DTL_SCAN_SOURCES]);
+	void (*unread)(void *opaque, uint64_t start, size_t len);
+	uint64_t unit;
 	void *opaque;
 
 	struct dtl_queue *queue;

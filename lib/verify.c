@@ -29,6 +29,7 @@
  * @sums: checksums; open where they are used
  * @unit: of what is found, bytes
  * @links: what is wrong with what the target lies over, or ""
+ * @unreadable: some of it could not be read
  * @finding: what is found
  * @cancel: asked to end
  * @result: for the caller
@@ -44,6 +45,7 @@ struct dtrack_verify {
 	struct dtl_sums sums;
 	uint64_t unit;
 	char links[DTL_MSG_LEN];
+	bool unreadable;
 	struct dtl_finding finding;
 	atomic_int cancel;
 	struct dtrack_verify_result result;
@@ -247,6 +249,17 @@ static int look(void *opaque, uint64_t start, size_t len,
 	return ret;
 }
 
+/* What a disk no longer gives is lost like what it gives wrongly. */
+static void unread(void *opaque, uint64_t start, size_t len)
+{
+	struct dtrack_verify *v = opaque;
+
+	if (!v->unreadable)
+		tell(v, "some of the target cannot be read");
+	v->unreadable = true;
+	dtl_finding_add(&v->finding, start, len);
+}
+
 static int scan(struct dtrack_verify *v, uint64_t bytes)
 {
 	struct dtl_scan s = {
@@ -256,6 +269,8 @@ static int scan(struct dtrack_verify *v, uint64_t bytes)
 		.speed = v->options.speed,
 		.cancel = &v->cancel,
 		.look = look,
+		.unread = v->device_name ? NULL : unread,
+		.unit = v->unit,
 		.opaque = v,
 	};
 	int ret = dtl_scan_open(&s);

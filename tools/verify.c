@@ -229,10 +229,11 @@ const struct verb verb_verify = {
 "\n"
 "Without DEV: compares a file with its manifest and the checksums beside it\n"
 "(TARGET.dtrack, TARGET.dtrack.sums), which a run keeps. That finds what went bad\n"
-"in the file or was changed by others, and that it was cut; not that DEV is other\n"
-"than it was. How much has no checksum is said.\n"
+"in the file, was changed by others or can no longer be read, and that it was cut;\n"
+"not that DEV is other than it was. How much has no checksum is said.\n"
 "\n"
 "Exit status: 0 same, 3 something differs or is missing, 1 not verified: the\n"
-"target is incomplete, has no manifest, could not be read, or it was cancelled.",
+"target is incomplete or has no manifest, the device or with DEV the target could\n"
+"not be read, or it was cancelled.",
 	.options = options,
 };

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * test-scan.c - reading sources side by side, and what cannot be read.
+ *
+ * Where a source is bad the request goes to /proc/self/mem, which gives EIO for
+ * what is not mapped, as a disk does for what is lost.
+ *
+ * SEED=N repeats the random test.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "scan.h"
+
+#define SIZE	((8U << 20) + 1024)
+#define ROOM	((8U << 20) + 4096)	/* whole blocks */
+#define BLOCK	512U
+
+static uint64_t seed, state;
+
+static uint64_t chance(uint64_t n)
+{
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return state % n;
+}
+
+/* ---- Sources ------------------------------------------------------------ */
+
+static char memory[2][ROOM];
+static bool bad[ROOM / BLOCK];
+static unsigned int reads, cancel_at;
+static atomic_int cancel;
+static int err_fd;
+
+static void mem_read(struct dtl_source *s, struct dtl_queue *q,
+		     struct dtl_io *io)
+{
+	uint64_t i;
+
+	CHECK(io->len && !(io->offset % BLOCK) && !(io->len % BLOCK) &&
+	      io->offset + io->len <= ROOM, "a request of %zu at %" PRIu64,
+	      io->len, io->offset);
+	if (++reads == cancel_at)
+		cancel = 1;
+	io->op = DTL_IO_READ;
+	io->fd = s->fd;
+	for (i = io->offset / BLOCK; i < (io->offset + io->len) / BLOCK; i++)
+		if (s->path[0] == '0' && bad[i])
+			io->fd = err_fd;
+	dtl_queue_push(q, io);
+}
+
+static void mem_close(struct dtl_source *s)
+{
+	(void)s;
+}
+
+static const struct dtl_source_ops mem_ops = { mem_read, mem_close };
+
+/* ---- Scans -------------------------------------------------------------- */
+
+static uint64_t looked_at, lost;
+static char words[8192];
+
+static int look(void *opaque, uint64_t start, size_t len,
+		const char *const data[DTL_SCAN_SOURCES])
+{
+	struct dtl_scan *s = opaque;
+
+	CHECK_INT(looked_at, start);
+	CHECK(!memcmp(data[0], memory[0] + start, len), "of the first source");
+	if (s->source[1])
+		CHECK(!memcmp(data[1], memory[1] + start, len),
+		      "of the second source");
+	looked_at = start + len;
+	return 0;
+}
+
+static void unread(void *opaque, uint64_t start, size_t len)
+{
+	uint64_t i;
+	bool any = false;
+
+	(void)opaque;
+	CHECK_INT(looked_at, start);
+	for (i = start / BLOCK; i < (start + len + BLOCK - 1) / BLOCK; i++)
+		any |= bad[i];
+	CHECK(any, "what is good is lost at %" PRIu64, start);
+	looked_at = start + len;
+	lost += len;
+}
+
+static int scan(unsigned int sources, bool may_lose, uint64_t unit,
+		uint64_t size)
+{
+	struct dtl_source source[2] = {
+		{ .ops = &mem_ops, .block = BLOCK, .path = "0" },
+		{ .ops = &mem_ops, .block = BLOCK, .path = "1" },
+	};
+	struct dtl_scan s = {
+		.source = { &source[0], sources > 1 ? &source[1] : NULL },
+		.jobs = (unsigned int)chance(40),
+		.cancel = &cancel,
+		.look = look,
+		.unread = may_lose ? unread : NULL,
+		.unit = unit,
+		.opaque = &s,
+	};
+	int ret, i;
+
+	for (i = 0; i < 2; i++) {
+		char name[] = "/tmp/dtrack-test-XXXXXX";
+
+		source[i].fd = mkstemp(name);
+		unlink(name);
+		if (pwrite(source[i].fd, memory[i], ROOM, 0) != ROOM)
+			abort();
+	}
+	looked_at = 0;
+	lost = 0;
+	reads = 0;
+	cancel = 0;
+	dtrack_new(&s.h);
+	ret = dtl_scan_open(&s);
+	if (!ret)
+		ret = dtl_scan_run(&s, 0, size);
+	dtl_scan_close(&s);
+	snprintf(words, sizeof(words), "%s", dtrack_errmsg(s.h));
+	dtrack_free(s.h);
+	close(source[0].fd);
+	close(source[1].fd);
+	return ret;
+}
+
+static void fresh(unsigned int nr_bad)
+{
+	size_t i;
+
+	for (i = 0; i < ROOM; i++) {
+		memory[0][i] = (char)(i * 31 / 17);
+		memory[1][i] = (char)(i * 13 / 7);
+	}
+	memset(bad, 0, sizeof(bad));
+	cancel_at = 0;
+	while (nr_bad--)
+		bad[chance(SIZE / BLOCK)] = true;
+}
+
+static void test_order(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < 6; i++) {
+		fresh(0);
+		CHECK_INT(0, scan(1 + i % 2, false, 4096, SIZE));
+		CHECK_INT(SIZE, looked_at);
+	}
+	CHECK_INT(0, scan(1, false, 4096, 0));
+	CHECK_INT(0, looked_at);
+}
+
+/* All before it was looked at, and nothing after it. */
+static void test_error(void)
+{
+	fresh(0);
+	bad[(5 << 20) / BLOCK] = true;
+	bad[(7 << 20) / BLOCK] = true;
+	CHECK_INT(-EIO, scan(1, false, 4096, SIZE));
+	CHECK(looked_at <= 5 << 20 && looked_at > 3 << 20, "%" PRIu64, looked_at);
+	CHECK(strstr(words, "Could not read '0' at byte "), "%s", words);
+	CHECK_INT(-EIO, scan(2, false, 4096, SIZE));
+}
+
+static void test_unread(void)
+{
+	static const uint64_t units[] = { 512, 4096, 65536 };
+	unsigned int i;
+	uint64_t at, k, want;
+
+	for (i = 0; i < 12 && !check_why[0]; i++) {
+		fresh(1 + (unsigned int)chance(30));
+		CHECK_INT(0, scan(1, true, units[i % 3], SIZE));
+		CHECK_INT(SIZE, looked_at);
+		for (at = 0, want = 0; at < SIZE; at += units[i % 3]) {
+			uint64_t end = at + units[i % 3] < SIZE ?
+				       at + units[i % 3] : SIZE;
+			bool any = false;
+
+			for (k = at / BLOCK; k * BLOCK < end; k++)
+				any |= bad[k];
+			want += any ? end - at : 0;
+		}
+		CHECK_INT(want, lost);
+	}
+}
+
+static void test_cancel(void)
+{
+	fresh(0);
+	cancel_at = 3;
+	CHECK_INT(-ECANCELED, scan(2, false, 4096, SIZE));
+	CHECK_STR("Operation canceled", words);
+	fresh(0);
+	memset(bad, true, sizeof(bad));
+	cancel_at = 60;
+	CHECK_INT(-ECANCELED, scan(1, true, 512, SIZE));
+	CHECK(looked_at < 1 << 20, "%" PRIu64 " bytes", looked_at);
+}
+
+int main(void)
+{
+	static const struct check checks[] = {
+		{ "scan-in-order", test_order },
+		{ "scan-error", test_error },
+		{ "scan-unread", test_unread },
+		{ "scan-cancel", test_cancel },
+		{ 0 },
+	};
+	const char *given = getenv("SEED");
+	struct timespec ts;
+
+	timespec_get(&ts, TIME_UTC);
+	seed = given ? strtoull(given, NULL, 0) : (uint64_t)ts.tv_nsec << 16 | 1;
+	state = seed ? seed : 1;
+	printf("SEED=%" PRIu64 "\n", seed);
+	err_fd = open("/proc/self/mem", O_RDONLY);
+	return err_fd < 0 ? 1 : run_checks(checks);
+}
