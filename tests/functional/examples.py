@@ -88,7 +88,7 @@ def examples_checkpoints():
 
 
 def _directories(*paths):
-    """What a text mounts on; /backup, the first, has a file system already."""
+    """What a text mounts on; the first has a file system already."""
     for path in paths:
         os.makedirs(path, exist_ok=True)
         dm.cleanup.callback(run, 'umount', path, status=None)
@@ -133,6 +133,27 @@ def examples_nightly():
         raise
     same([n if n == 32 * M else n < 2 * M for n in _copied('/backup/db')],
          [32 * M, True, 32 * M, 32 * M, True, True], 'bytes copied')
+
+
+def _end_server():
+    """Of offsite.rst, should it have stopped halfway."""
+    run('sh', '-c', 'kill -9 $(cat /run/nbdkit.pid)', status=None)
+
+
+@case(kernels=('uml',))
+def examples_offsite():
+    """This test will type what offsite.rst says."""
+    _volume('data')
+    dm.cleanup.callback(run, 'dtrack', 'remove', 'data', status=None)
+    run('dtrack', 'create', 'data', '/dev/vg/data')
+    run('mkfs.ext4', '-q', '-E', 'lazy_itable_init=0,lazy_journal_init=0',
+        '/dev/mapper/data')
+    _directories('/offsite', '/srv')
+    dm.cleanup.callback(_end_server)
+    run('mount', '/dev/mapper/data', '/srv')
+    with open('/etc/hosts', 'a', encoding='ascii') as file:
+        print('127.0.0.1 offsite', file=file)
+    _run_blocks(f'{TOP}/Documentation/offsite.rst')
 
 
 # ---- The example program ----
