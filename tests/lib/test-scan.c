@@ -61,7 +61,10 @@ static void mem_close(struct dtl_source *s)
 	(void)s;
 }
 
-static const struct dtl_source_ops mem_ops = { mem_read, mem_close };
+static const struct dtl_source_ops mem_ops = {
+	.read = mem_read,
+	.close = mem_close,
+};
 
 /* ---- Scans -------------------------------------------------------------- */
 
