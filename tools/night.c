@@ -1,11 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * night.c - one run of a job: which kind of restore point, and making it.
- *
- * A chain goes on only where it is certain that it can: where each bitmap is
- * the one, and in the state, that the last restore point was left with, and
- * nothing in the chain is missing or was changed.  Everything else begins a new
- * chain with a full copy.
+ * night.c - one run of a job: making its restore point.
  *
  * Invariant: a restore point is written once, and never after it has its
  * point.json.  An incremental qcow2 image lies over the one before; a raw one is
@@ -23,12 +18,7 @@
 
 #include "night.h"
 #include "output.h"
-#include "readback.h"
 #include "signals.h"
-
-#define DAY	86400
-/* A timer is not that exact: a week after a run may be some hours less. */
-#define SLACK	(DAY / 2)
 
 /* ---- Errors ------------------------------------------------------------- */
 
@@ -61,7 +51,7 @@ static const char *class_of(int err)
 	}
 }
 
-static bool fail_file(struct night *n, int err, const char *what,
+bool night_fail_file(struct night *n, int err, const char *what,
 		      const char *path)
 {
 	n->cancelled = n->cancelled || err == -ECANCELED;
@@ -71,22 +61,21 @@ static bool fail_file(struct night *n, int err, const char *what,
 			  strerror(-err));
 }
 
-/* What the library said of a device. */
-static bool fail_device(struct night *n, unsigned int i)
+bool night_fail_device(struct night *n, unsigned int i)
 {
 	return night_fail(n, dtrack_errclass(n->h), "%s: %s",
 			  n->c->device[i].name, dtrack_errmsg(n->h));
 }
 
-static bool fail_store(struct night *n, int err)
+bool night_fail_store(struct night *n, int err)
 {
 	return night_fail(n, class_of(err), "%s", n->store.why);
 }
 
-static bool check_cancel(struct night *n)
+bool night_check_cancel(struct night *n)
 {
 	if (signals_cancelled())
-		fail_file(n, -ECANCELED, "", "");
+		night_fail_file(n, -ECANCELED, "", "");
 	return !n->cls;
 }
 
@@ -115,7 +104,7 @@ static bool look_at_bitmap(struct night *n, unsigned int i)
 	if (ret == -ENOENT)
 		return true;
 	if (ret < 0)
-		return fail_device(n, i);
+		return night_fail_device(n, i);
 	now->info = *dtrack_bitmaps_at(list, 0);
 	dtrack_bitmaps_free(list);
 	if (!(now->info.flags & DTRACK_BITMAP_BUSY))
@@ -141,7 +130,7 @@ static bool check_tracking(struct night *n, unsigned int i)
 	unsigned int k;
 
 	if (dtrack_dev_check(n->h, d->device, NULL, &list) < 0)
-		return fail_device(n, i);
+		return night_fail_device(n, i);
 	for (k = 0; (f = dtrack_findings_at(list, k)); k++)
 		if (is_blind(f))
 			night_fail(n, "GenericError", "%s: %s", d->name,
@@ -157,7 +146,7 @@ static bool look_at_device(struct night *n, unsigned int i)
 
 	if (dtrack_dev_find(n->h, n->c->device[i].device, &now->dev) ||
 	    dtrack_dev_info(n->h, now->dev, &info, sizeof(info)))
-		return fail_device(n, i);
+		return night_fail_device(n, i);
 	now->bytes = info.bytes;
 	return check_tracking(n, i) && look_at_bitmap(n, i);
 }
@@ -250,7 +239,7 @@ static bool store_point(struct night *n, const char *chain, struct point *p)
 		ret = file_sync_dir(above);
 	if (!ret)
 		ret = point_store(folder, p);
-	return ret ? fail_file(n, ret, "write restore point", folder) : true;
+	return ret ? night_fail_file(n, ret, "write restore point", folder) : true;
 }
 
 /* ---- What an interrupted run has left ------------------------------------ */
@@ -316,132 +305,11 @@ bool night_settle(struct night *n)
 	snprintf(n->store.folder, sizeof(n->store.folder), "%s", n->c->folder);
 	ret = store_scan(&n->store);
 	if (ret)
-		return fail_store(n, ret);
+		return night_fail_store(n, ret);
 	if (!look_at_devices(n) || !adopt_newest(n))
 		return false;
 	ret = store_sweep(&n->store);
-	return ret ? fail_store(n, ret) : true;
-}
-
-/* ---- Full or incremental ------------------------------------------------- */
-
-__attribute__((format(printf, 2, 3)))
-static bool because(struct night *n, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(n->why, sizeof(n->why), fmt, ap);
-	va_end(ap);
-	return true;
-}
-
-static bool bitmap_is_unfit(struct night *n, unsigned int i,
-			    const struct point_image *last)
-{
-	const struct config_device *d = &n->c->device[i];
-	const struct night_device *now = &n->device[i];
-	char uuid[DTRACK_UUID_TEXT];
-
-	if (!now->has_bitmap)
-		return because(n, "%s: bitmap '%s' is lost", d->name, d->bitmap);
-	dtrack_uuid_format(now->info.uuid, uuid);
-	if (now->info.flags & DTRACK_BITMAP_INCONSISTENT)
-		return because(n, "%s: bitmap '%s' is inconsistent", d->name,
-			       d->bitmap);
-	if (!(now->info.flags & DTRACK_BITMAP_RECORDING))
-		return because(n, "%s: bitmap '%s' does not record", d->name,
-			       d->bitmap);
-	if (d->granularity && d->granularity != now->info.granularity)
-		return because(n, "%s: the granularity has changed", d->name);
-	if (strcmp(uuid, last->uuid))
-		return because(n,
-			       "%s: bitmap '%s' is not the one of the last restore point",
-			       d->name, d->bitmap);
-	if (now->info.generation != last->generation)
-		return because(n,
-			       "%s: bitmap '%s' is at generation %" PRIu64 ", the last restore point at %" PRIu64,
-			       d->name, d->bitmap,
-			       (uint64_t)now->info.generation, last->generation);
-	return false;
-}
-
-static bool image_is_unfit(struct night *n, unsigned int i,
-			   const struct chain *c, const struct point *last,
-			   const struct point_image *image)
-{
-	char path[CHAIN_PATH_LEN];
-	struct dtrack_manifest m;
-
-	chain_path(path, &n->store, c->name, last->name, image->file);
-	if (image->size != n->device[i].bytes)
-		return because(n, "%s: the size has changed",
-			       n->c->device[i].name);
-	if (dtrack_manifest_read(n->h, path, &m, sizeof(m)))
-		return because(n, "%.900s", dtrack_errmsg(n->h));
-	if (m.to != image->generation || m.run != image->run ||
-	    strcmp(m.uuid, image->uuid))
-		return because(n, "the manifest of '%.900s' was changed since",
-			       path);
-	return false;
-}
-
-static bool device_is_unfit(struct night *n, unsigned int i,
-			    const struct chain *c, const struct point *last)
-{
-	const struct config_device *d = &n->c->device[i];
-	const struct point_image *image = point_image(last, d->name);
-
-	if (!image)
-		return because(n, "%s: it is not in the last restore point",
-			       d->name);
-	return bitmap_is_unfit(n, i, image) ||
-	       image_is_unfit(n, i, c, last, image);
-}
-
-static bool is_due(struct night *n, const struct chain *c)
-{
-	int64_t age = n->now - point_time_parse(c->point[0].time);
-	uint64_t every = n->c->full_every;
-
-	if (!n->c->in_days)
-		return chain_length(c) >= every &&
-		       because(n, "after %" PRIu64 " runs", every);
-	if (age < -SLACK)
-		return because(n, "the clock is before the last full copy");
-	return age + SLACK >= (int64_t)every * DAY &&
-	       because(n, "after %" PRIu64 " days", every);
-}
-
-static bool needs_full(struct night *n, const struct chain *c)
-{
-	const struct point *last;
-	unsigned int i;
-
-	if (!c)
-		return because(n, "there is no restore point yet");
-	if (c->broken[0])
-		return because(n, "%s", c->broken);
-	last = chain_last(c);
-	if (last->format != n->c->format)
-		return because(n, "the format has changed");
-	if (last->nr != n->c->nr)
-		return because(n, "the job's devices have changed");
-	for (i = 0; i < n->c->nr; i++)
-		if (device_is_unfit(n, i, c, last))
-			return true;
-	return is_due(n, c);
-}
-
-void night_decide(struct night *n)
-{
-	const struct chain *c = store_newest(&n->store);
-
-	n->full = needs_full(n, c);
-	clean_line(n->why);
-	n->decided = true;
-	if (!n->full)
-		memcpy(n->chain, c->name, sizeof(n->chain));
+	return ret ? night_fail_store(n, ret) : true;
 }
 
 /* ---- Making it ---------------------------------------------------------- */
@@ -449,7 +317,7 @@ void night_decide(struct night *n)
 static bool make_folder(struct night *n, const char *path)
 {
 	return !mkdir(path, 0700) ||
-	       fail_file(n, -errno, "make folder", path);
+	       night_fail_file(n, -errno, "make folder", path);
 }
 
 static bool make_folders(struct night *n, char *folder)
@@ -509,7 +377,7 @@ static bool clone_image(struct night *n, unsigned int i,
 	};
 	int ret = file_each(from, clone_one, &c);
 
-	return ret ? fail_file(n, ret, "copy the images of", from) : true;
+	return ret ? night_fail_file(n, ret, "copy the images of", from) : true;
 }
 
 /* For a full copy: one that is sound, and records. */
@@ -523,14 +391,14 @@ static bool mend_bitmap(struct night *n, unsigned int i)
 		     d->granularity != now->info.granularity));
 
 	if (bad && dtrack_bitmap_remove(n->h, now->dev, d->bitmap))
-		return fail_device(n, i);
+		return night_fail_device(n, i);
 	if ((bad || !now->has_bitmap) &&
 	    dtrack_bitmap_add(n->h, now->dev, d->bitmap, d->granularity, 0))
-		return fail_device(n, i);
+		return night_fail_device(n, i);
 	if (!bad && now->has_bitmap &&
 	    !(now->info.flags & DTRACK_BITMAP_RECORDING) &&
 	    dtrack_bitmap_enable(n->h, now->dev, d->bitmap))
-		return fail_device(n, i);
+		return night_fail_device(n, i);
 	return true;
 }
 
@@ -540,7 +408,7 @@ static bool prepare(struct night *n, const struct point *before,
 	unsigned int i;
 
 	for (i = 0; i < n->c->nr; i++) {
-		if (!check_cancel(n) || (n->full && !mend_bitmap(n, i)))
+		if (!night_check_cancel(n) || (n->full && !mend_bitmap(n, i)))
 			return false;
 		if (!n->full && n->c->format == FORMAT_RAW &&
 		    !clone_image(n, i, before, folder))
@@ -585,7 +453,7 @@ static bool add_run(struct night *n, unsigned int i, const struct point *before,
 	if (n->c->fsfreeze)
 		o.flags |= DTRACK_RUN_FSFREEZE;
 	return dtrack_transaction_backup(tx, n->device[i].dev, &o) >= 0 ||
-	       fail_device(n, i);
+	       night_fail_device(n, i);
 }
 
 /* The first that failed, by the name that the job gives it. */
@@ -601,7 +469,7 @@ static bool fail_runs(struct night *n, const struct dtrack_transaction *tx)
 					  n->c->device[i].name, r.errmsg);
 	}
 	if (n->cancelled)
-		return check_cancel(n);
+		return night_check_cancel(n);
 	return night_fail(n, dtrack_errclass(n->h), "%s", dtrack_errmsg(n->h));
 }
 
@@ -734,84 +602,6 @@ bool night_make(struct night *n)
 		return false;
 	}
 	return make(n, before, folder);
-}
-
-/* ---- Afterwards --------------------------------------------------------- */
-
-static bool look_at_chain(struct night *n, struct chain **chain)
-{
-	int ret;
-
-	store_free(&n->store);
-	ret = store_scan(&n->store);
-	if (ret)
-		return fail_store(n, ret);
-	*chain = store_newest(&n->store);
-	if (!*chain || strcmp((*chain)->name, n->chain))
-		return night_fail(n, "GenericError", "chain '%s' is gone",
-				  n->chain);
-	if ((*chain)->broken[0])
-		return night_fail(n, "GenericError", "%s", (*chain)->broken);
-	return true;
-}
-
-static bool is_rotten(struct night *n, struct chain *c, const char *image,
-		      const char *found)
-{
-	char why[POINT_WHY_LEN];
-	int ret;
-
-	snprintf(why, sizeof(why), "'%.600s': %.400s", image, found);
-	clean_line(why);
-	night_fail(n, "GenericError", "%s", why);
-	ret = chain_break(&n->store, c, why);
-	return ret ? fail_file(n, ret, "mark", c->name) : false;
-}
-
-static bool read_back(struct night *n, struct chain *c, unsigned int i)
-{
-	char path[CHAIN_PATH_LEN], target[CHAIN_PATH_LEN + 8], found[1024];
-
-	chain_path(path, &n->store, n->chain, n->point.name,
-		   n->point.image[i].file);
-	snprintf(target, sizeof(target), "%s:%s",
-		 point_format_word(n->c->format), path);
-	switch (readback(n->h, n->c, target, found, sizeof(found))) {
-	case READBACK_GOOD:
-		return true;
-	case READBACK_BAD:
-		return is_rotten(n, c, path, found);
-	case READBACK_CANCELLED:
-		return check_cancel(n);
-	default:
-		return fail_device(n, i);
-	}
-}
-
-bool night_prove(struct night *n)
-{
-	struct chain *c = NULL;
-	unsigned int i;
-
-	if (!look_at_chain(n, &c))
-		return false;
-	if (n->c->verify == VERIFY_NONE ||
-	    (n->c->verify == VERIFY_FULL && !n->full))
-		return true;
-	for (i = 0; i < n->c->nr; i++)
-		if (!check_cancel(n) || !read_back(n, c, i))
-			return false;
-	return true;
-}
-
-bool night_prune(struct night *n)
-{
-	int ret = store_prune(&n->store, n->c->keep);
-
-	if (ret < 0)
-		return fail_store(n, ret);
-	n->pruned = (unsigned int)ret;
-	return true;
 }
 
 void night_free(struct night *n)

@@ -75,6 +75,19 @@ struct night {
 bool night_fail(struct night *n, const char *cls, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/** night_fail_file() - the same: @what could not be done with a file. */
+bool night_fail_file(struct night *n, int err, const char *what,
+		     const char *path);
+
+/** night_fail_device() - the same: what the library said of the job's @i-th. */
+bool night_fail_device(struct night *n, unsigned int i);
+
+/** night_fail_store() - the same: what was wrong with the folder. */
+bool night_fail_store(struct night *n, int err);
+
+/** night_check_cancel() - whether all is well, and no signal came to end it. */
+bool night_check_cancel(struct night *n);
+
 /** night_state() - "completed", "failed" or "cancelled". */
 const char *night_state(const struct night *n);
 
