@@ -17,13 +17,13 @@
  * for two of them may share a block.  No other write does: extents of one set
  * are disjoint.
  */
-#include <libnbd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
+#include "nbd-calls.h"
 #include "nbd.h"
 
 #define CONNECTIONS	4
@@ -40,6 +40,8 @@
 #define DEFAULT_MAX	(32U << 20)
 /* What is zero is looked for in steps of: */
 #define ZERO_UNIT	(64U << 10)
+
+static const struct dtl_nbd_calls *const lib = &dtl_libnbd;
 
 struct slot;
 
@@ -123,7 +125,7 @@ _Static_assert(CONNECTIONS <= DTL_POLLER_FDS, "one file each");
 /* Of the call that failed last in this thread, without its name. */
 static const char *libnbd_says(void)
 {
-	const char *text = nbd_get_error(), *colon;
+	const char *text = lib->nbd_get_error(), *colon;
 
 	if (!text)
 		return "no reason is known";
@@ -133,7 +135,7 @@ static const char *libnbd_says(void)
 
 static int libnbd_errno(void)
 {
-	int err = nbd_get_errno();
+	int err = lib->nbd_get_errno();
 
 	return err ? -err : -EIO;
 }
@@ -195,6 +197,11 @@ static int on_completion(void *opaque, int *error)
 	return 1;
 }
 
+static bool is_closed(struct nbd_handle *handle)
+{
+	return lib->nbd_aio_is_dead(handle) || lib->nbd_aio_is_closed(handle);
+}
+
 /* All that is in flight comes back. */
 static void lose(struct dtl_nbd *nbd, const char *why)
 {
@@ -208,8 +215,8 @@ static void lose(struct dtl_nbd *nbd, const char *why)
 			continue;
 		/* One that we started must not be waited for. */
 		if (nbd->place.command)
-			nbd_kill_subprocess(nbd->conn[i].handle, SIGKILL);
-		nbd_close(nbd->conn[i].handle);
+			lib->nbd_kill_subprocess(nbd->conn[i].handle, SIGKILL);
+		lib->nbd_close(nbd->conn[i].handle);
 		nbd->conn[i].handle = NULL;
 	}
 	for (i = 0; i < MAX_FLIGHT; i++)
@@ -239,13 +246,14 @@ static int64_t issue(struct nbd_handle *handle, enum command command,
 {
 	switch (command) {
 	case READ:
-		return nbd_aio_pread(handle, buf, len, offset, done, 0);
+		return lib->nbd_aio_pread(handle, buf, len, offset, done, 0);
 	case WRITE:
-		return nbd_aio_pwrite(handle, buf, len, offset, done, flags);
+		return lib->nbd_aio_pwrite(handle, buf, len, offset, done,
+					   flags);
 	case ZERO:
-		return nbd_aio_zero(handle, len, offset, done, flags);
+		return lib->nbd_aio_zero(handle, len, offset, done, flags);
 	case FLUSH:
-		return nbd_aio_flush(handle, done, 0);
+		return lib->nbd_aio_flush(handle, done, 0);
 	}
 	return -1;
 }
@@ -273,8 +281,8 @@ static void begin_command(struct dtl_nbd *nbd, struct dtl_io *io,
 					     .user_data = s },
 		  nbd->fua ? LIBNBD_CMD_FLAG_FUA : 0) >= 0)
 		return;
-	err = nbd_get_errno();
-	if (nbd_aio_is_dead(c->handle) || nbd_aio_is_closed(c->handle))
+	err = lib->nbd_get_errno();
+	if (is_closed(c->handle))
 		lose(nbd, libnbd_says());
 	/* Unless it came back with the connection. */
 	if (s->io == io)
@@ -408,8 +416,8 @@ static unsigned int wants(struct dtl_poller *p, struct pollfd *fds)
 	if (nbd->lost[0])
 		return 0;
 	for (i = 0; i < nbd->nr_conns; i++) {
-		direction = nbd_aio_get_direction(nbd->conn[i].handle);
-		fds[i].fd = nbd_aio_get_fd(nbd->conn[i].handle);
+		direction = lib->nbd_aio_get_direction(nbd->conn[i].handle);
+		fds[i].fd = lib->nbd_aio_get_fd(nbd->conn[i].handle);
 		fds[i].events =
 			(direction & LIBNBD_AIO_DIRECTION_READ ? POLLIN : 0) |
 			(direction & LIBNBD_AIO_DIRECTION_WRITE ? POLLOUT : 0);
@@ -425,9 +433,9 @@ static unsigned int wants(struct dtl_poller *p, struct pollfd *fds)
 static int notify(struct nbd_handle *handle, short revents)
 {
 	if (revents & (POLLIN | POLLHUP))
-		return nbd_aio_notify_read(handle);
+		return lib->nbd_aio_notify_read(handle);
 	if (revents & POLLOUT)
-		return nbd_aio_notify_write(handle);
+		return lib->nbd_aio_notify_write(handle);
 	return 0;
 }
 
@@ -437,8 +445,7 @@ static void look_at(struct dtl_nbd *nbd, struct conn *c, short revents)
 		c->heard = dtl_now();
 	if (notify(c->handle, revents))
 		lose(nbd, libnbd_says());
-	else if (nbd_aio_is_dead(c->handle) || nbd_aio_is_closed(c->handle) ||
-		 revents & (POLLERR | POLLNVAL))
+	else if (is_closed(c->handle) || revents & (POLLERR | POLLNVAL))
 		lose(nbd, "it closed the connection");
 }
 
@@ -516,15 +523,16 @@ static int settle(struct dtl_nbd *nbd, struct nbd_handle *handle,
 {
 	double until = dtl_now() + seconds;
 
-	while (nbd_aio_is_connecting(handle)) {
+	while (lib->nbd_aio_is_connecting(handle)) {
 		if (is_cancelled(nbd))
 			return -ECANCELED;
 		if (dtl_now() >= until)
 			return -ETIME;
-		if (nbd_poll(handle, NAP_MS) < 0 && nbd_get_errno() != EINTR)
+		if (lib->nbd_poll(handle, NAP_MS) < 0 &&
+		    lib->nbd_get_errno() != EINTR)
 			return libnbd_errno();
 	}
-	return nbd_aio_is_ready(handle) ? 0 : -EIO;
+	return lib->nbd_aio_is_ready(handle) ? 0 : -EIO;
 }
 
 /* Return: 0, or -errno without words. */
@@ -533,19 +541,19 @@ static int connect_one(struct dtl_nbd *nbd, unsigned int seconds)
 	struct conn *c = &nbd->conn[nbd->nr_conns];
 	int ret;
 
-	c->handle = nbd_create();
+	c->handle = lib->nbd_create();
 	if (!c->handle)
 		return -ENOMEM;
 	nbd->nr_conns++;
 	/* Keys and certificates; who names them may read them. */
-	nbd_set_uri_allow_local_file(c->handle, true);
+	lib->nbd_set_uri_allow_local_file(c->handle, true);
 	/* What a failed read leaves there is not used. */
-	nbd_set_pread_initialize(c->handle, false);
+	lib->nbd_set_pread_initialize(c->handle, false);
 	if (nbd->place.command)
-		ret = nbd_aio_connect_systemd_socket_activation(
+		ret = lib->nbd_aio_connect_systemd_socket_activation(
 			c->handle, (char **)nbd->place.command);
 	else
-		ret = nbd_aio_connect_uri(c->handle, nbd->place.uri);
+		ret = lib->nbd_aio_connect_uri(c->handle, nbd->place.uri);
 	return ret ? libnbd_errno() : settle(nbd, c->handle, seconds);
 }
 
@@ -554,8 +562,8 @@ static void disconnect_one(struct dtl_nbd *nbd)
 	struct conn *c = &nbd->conn[--nbd->nr_conns];
 
 	if (nbd->place.command)
-		nbd_kill_subprocess(c->handle, SIGKILL);
-	nbd_close(c->handle);
+		lib->nbd_kill_subprocess(c->handle, SIGKILL);
+	lib->nbd_close(c->handle);
 	c->handle = NULL;
 }
 
@@ -581,7 +589,7 @@ static int cannot_connect(struct dtrack *h, const struct dtl_nbd *nbd, int err)
 static uint32_t block_size(struct nbd_handle *handle, int which,
 			   uint32_t unsaid)
 {
-	int64_t size = nbd_get_block_size(handle, which);
+	int64_t size = lib->nbd_get_block_size(handle, which);
 
 	return size > 0 && size <= UINT32_MAX ? (uint32_t)size : unsaid;
 }
@@ -609,13 +617,13 @@ static int check_writable(struct dtrack *h, struct dtl_nbd *nbd)
 {
 	struct nbd_handle *handle = nbd->conn[0].handle;
 
-	if (nbd_is_read_only(handle))
+	if (lib->nbd_is_read_only(handle))
 		return dtl_fail(h, -EROFS, NULL,
 				"The server of '%s' exports it read-only",
 				nbd->place.name);
-	nbd->can_zero = nbd_can_zero(handle) > 0;
-	nbd->fua = nbd_can_flush(handle) <= 0;
-	if (nbd->fua && nbd_can_fua(handle) <= 0)
+	nbd->can_zero = lib->nbd_can_zero(handle) > 0;
+	nbd->fua = lib->nbd_can_flush(handle) <= 0;
+	if (nbd->fua && lib->nbd_can_fua(handle) <= 0)
 		return dtl_fail(h, -EOPNOTSUPP, DTL_CLASS_GENERIC,
 				"The server of '%s' cannot flush: nothing is safe there",
 				nbd->place.name);
@@ -624,7 +632,7 @@ static int check_writable(struct dtrack *h, struct dtl_nbd *nbd)
 
 static int learn(struct dtrack *h, struct dtl_nbd *nbd)
 {
-	int64_t size = nbd_get_size(nbd->conn[0].handle);
+	int64_t size = lib->nbd_get_size(nbd->conn[0].handle);
 
 	if (size < 0)
 		return dtl_fail(h, libnbd_errno(), DTL_CLASS_GENERIC,
@@ -640,18 +648,22 @@ static int learn(struct dtrack *h, struct dtl_nbd *nbd)
 	return learn_units(h, nbd);
 }
 
+static int64_t last_size(const struct dtl_nbd *nbd)
+{
+	return lib->nbd_get_size(nbd->conn[nbd->nr_conns - 1].handle);
+}
+
 /* The others: as many as it takes. */
 static void connect_more(struct dtl_nbd *nbd)
 {
 	int64_t size;
 
 	if (nbd->place.command ||
-	    nbd_can_multi_conn(nbd->conn[0].handle) <= 0)
+	    lib->nbd_can_multi_conn(nbd->conn[0].handle) <= 0)
 		return;
-	size = nbd_get_size(nbd->conn[0].handle);
+	size = lib->nbd_get_size(nbd->conn[0].handle);
 	while (nbd->nr_conns < CONNECTIONS) {
-		if (connect_one(nbd, EXTRA_SECONDS) ||
-		    nbd_get_size(nbd->conn[nbd->nr_conns - 1].handle) != size) {
+		if (connect_one(nbd, EXTRA_SECONDS) || last_size(nbd) != size) {
 			disconnect_one(nbd);
 			return;
 		}
@@ -681,9 +693,13 @@ static struct dtl_nbd *new_nbd(const struct dtl_nbd_place *place)
 int dtl_nbd_open(struct dtrack *h, const struct dtl_nbd_place *place,
 		 struct dtl_nbd **result)
 {
-	struct dtl_nbd *nbd = new_nbd(place);
+	struct dtl_nbd *nbd;
 	int ret;
 
+	ret = dtl_libnbd_load(h);
+	if (ret)
+		return ret;
+	nbd = new_nbd(place);
 	if (!nbd)
 		return dtl_nomem(h);
 	ret = connect_one(nbd, nbd->place.patience);
@@ -722,17 +738,17 @@ const char *dtl_nbd_lost(const struct dtl_nbd *nbd)
 static void say_goodbye(struct dtl_nbd *nbd, struct nbd_handle *handle)
 {
 	double until = dtl_now() + HURRY_SECONDS;
-	int ret = nbd_aio_disconnect(handle, 0);
+	int ret = lib->nbd_aio_disconnect(handle, 0);
 
-	while (!ret && !nbd_aio_is_closed(handle) && !nbd_aio_is_dead(handle)) {
+	while (!ret && !is_closed(handle)) {
 		if (dtl_now() >= until)
 			ret = -1;
-		else if (nbd_poll(handle, NAP_MS) < 0 &&
-			 nbd_get_errno() != EINTR)
+		else if (lib->nbd_poll(handle, NAP_MS) < 0 &&
+			 lib->nbd_get_errno() != EINTR)
 			ret = -1;
 	}
 	if (ret && nbd->place.command)
-		nbd_kill_subprocess(handle, SIGKILL);
+		lib->nbd_kill_subprocess(handle, SIGKILL);
 }
 
 void dtl_nbd_close(struct dtl_nbd *nbd)
@@ -744,7 +760,7 @@ void dtl_nbd_close(struct dtl_nbd *nbd)
 		struct nbd_handle *handle = nbd->conn[--nbd->nr_conns].handle;
 
 		say_goodbye(nbd, handle);
-		nbd_close(handle);
+		lib->nbd_close(handle);
 	}
 	free(nbd->block);
 	free(nbd);
