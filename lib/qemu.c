@@ -117,14 +117,14 @@ int dtl_qemu_create(struct dtrack *h, const char *path, uint64_t size,
 /*
  * The server is in a session of its own: Ctrl-C is ours to act on, and it is to
  * write what we write until we say that it was the last.  It ends with the last
- * connection.  Its complaints go to a file of ours.
+ * connection.  What it says goes to a file of ours.
  */
 static int serve(struct dtrack *h, const char *path, const char *format,
 		 const struct dtl_nbd_place *place, const char *complaints,
 		 struct dtl_nbd **nbd)
 {
 	char *const command[] = {
-		"sh", "-c", "exec setsid qemu-nbd \"$@\" 2>>\"$0\"",
+		"sh", "-c", "exec setsid qemu-nbd \"$@\" 2>>\"$0\" >&2",
 		(char *)complaints,
 		"-f", (char *)format,
 		"--discard=unmap", "--detect-zeroes=off",
