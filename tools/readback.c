@@ -68,9 +68,6 @@ enum readback readback(struct dtrack *h, const struct config *c,
 		snprintf(why, size, "%s", dtrack_errmsg(h));
 		return READBACK_BAD;
 	}
-	/* A kind that the library does not read yet. */
-	if (ret == -EOPNOTSUPP)
-		return READBACK_GOOD;
 	if (ret)
 		return READBACK_FAILED;
 	signals_give(&signal_ops, v);
