@@ -149,10 +149,17 @@ class Site:
                      f'd{i} of {path} is not what it was that night')
 
     def check_all(self):
-        """Every restore point, and that there is nothing else."""
+        """Every restore point, on other devices, and that there is nothing
+        else."""
         same(self.folders(), self.points(), 'restore points')
-        for number in self.points():
-            self.check(number)
+        spare = [Loop(t.size) for t in self.devices]
+        for number, path in self.points().items():
+            for i, (loop, content) in enumerate(zip(spare,
+                                                    self.content[number])):
+                run('dtrack', 'restore', f'{self.form}:{path}/d{i}.{self.form}',
+                    loop.path)
+                true(dm.read(loop.path, 0, loop.size) == content,
+                     f'd{i} of {path}, restored, is not what it was that night')
         same([p for p in os.listdir(FOLDER) if p not in ('lock', 'status.json')
               and not os.path.basename(p).startswith('0')], [], 'other files')
 
