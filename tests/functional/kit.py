@@ -164,8 +164,9 @@ class Tracked(Dm):
         dm.fill(self.path, offset, length, byte)
 
     def state(self):
-        """All that a refused operation must not change."""
-        return (self.table(), self.status(),
+        """All that a refused operation must not change; the last word of the
+        status is the time since the last write."""
+        return (self.table(), self.status().rsplit(' ', 1)[0],
                 [[getattr(i, field) if field != 'uuid' else bytes(i.uuid)
                   for field, *_ in i._fields_] + self.extents(i.name)
                  for i in self.ctl.infos(self.dev)])
