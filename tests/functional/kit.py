@@ -46,8 +46,9 @@ class Skip(Exception):
 
 def same(got, expected, what=''):
     if got != expected:
-        raise AssertionError(f'{what or "value"}: got {got!r}, '
-                             f'expected {expected!r}')
+        # contents of files may be among them
+        raise AssertionError(f'{what or "value"}: got {repr(got):.4000}, '
+                             f'expected {repr(expected):.4000}')
 
 
 def true(condition, what):
