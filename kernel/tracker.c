@@ -393,6 +393,7 @@ void dtr_tracker_writes_locked(struct dtr_tracker *t,
 			       struct dtrack_writes *writes)
 {
 	struct dtr_writes sum = t->writes;
+	unsigned long now;
 	u64 special = 0, special_sectors = 0;
 	int i;
 
@@ -408,7 +409,13 @@ void dtr_tracker_writes_locked(struct dtr_tracker *t,
 	put_tally(&writes->discards, &sum, DTR_DISCARDS);
 	put_tally(&writes->zeroes, &sum, DTR_ZEROES);
 	put_tally(&writes->others, &sum, DTR_OTHERS);
-	writes->idle = sum.nr ? jiffies_to_msecs(jiffies - sum.last) : U64_MAX;
+	writes->idle = U64_MAX;
+	if (!sum.nr)
+		return;
+	/* In 64 bits: 50 days without a write are more than 2^32 ms. */
+	now = jiffies;
+	writes->idle = time_after(now, sum.last) ?
+		       jiffies64_to_msecs(now - sum.last) : 0;
 }
 
 /**

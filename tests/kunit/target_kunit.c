@@ -248,6 +248,25 @@ static void write_across_freeze_is_counted_once(struct kunit *test)
 	KUNIT_EXPECT_STREQ(test, "1 65536, 0 0, 0 0, 0 0", writes(target));
 }
 
+/* More milliseconds than 32 bits have. */
+static void device_is_idle_for_sixty_days(struct kunit *test)
+{
+	const unsigned long days = 60UL * 24 * 3600;
+	struct target *target = target_create(test);
+	struct dtr_tracker *t = target->dev->t;
+	struct dtrack_writes w;
+
+	request(target, REQ_OP_WRITE, 0, 512);
+	KUNIT_EXPECT_EQ(test, 0, dtk_named_clear(t, "b"));
+	mutex_lock(&t->mutex);
+	t->writes.last = jiffies - days * HZ;
+	dtr_tracker_writes_locked(t, &w);
+	mutex_unlock(&t->mutex);
+	KUNIT_EXPECT_EQ(test, 1, w.writes.nr);
+	KUNIT_EXPECT_GE(test, w.idle, days * MSEC_PER_SEC);
+	KUNIT_EXPECT_LT(test, w.idle, (days + 60) * MSEC_PER_SEC);
+}
+
 static struct kunit_case target_cases[] = {
 	KUNIT_CASE_PARAM(bio_marks_by_its_operation, op_gen_params),
 	KUNIT_CASE_PARAM(bio_across_freeze_is_in_the_successor, op_gen_params),
@@ -257,6 +276,7 @@ static struct kunit_case target_cases[] = {
 	KUNIT_CASE(requeued_write_is_counted_afresh),
 	KUNIT_CASE(writes_are_counted_by_kind),
 	KUNIT_CASE(write_across_freeze_is_counted_once),
+	KUNIT_CASE(device_is_idle_for_sixty_days),
 	{ }
 };
 
