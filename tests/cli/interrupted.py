@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""'dtrack run' that was killed or cancelled, and the one after it."""
+import json
+import os
+import signal
+import subprocess
+import time
+
+from kit import *
+from nightkit import *
+
+
+def case_run_killed():
+    """At each ioctl; what it left is no restore point, and is gone after the
+    next run."""
+    n = Nights(full_every="100 runs")
+    n.night("full", FIRST)
+    n.night("incremental")
+    calls = calls_of(n)
+    partials = 0
+    for call in calls:
+        number, name = call.split()
+        before = set(n.listing())
+        killed(n, number)
+        partial = set(n.listing()) - before
+        partials += bool(partial)
+        if name == "TRANSACTION":
+            true(partial, f"no partial restore point at {call}")
+        if number == calls[-1].split()[0]:
+            break   # the kernel has made its last step
+        n.night("incremental")
+        equal(set(), {p for p in partial if os.path.exists(p)}, f"left at {call}")
+    true(partials > 4, f"{partials} partial restore points")
+
+
+def case_run_killed_first():
+    n = Nights()
+    killed(n, "REPORT")
+    first = n.chains()
+    equal(1, len(first))
+    n.generation = 1
+    n.night("full", FIRST)
+    equal([n.chain], n.chains())
+    equal("000002", n.chain[:6])
+
+
+def run_id(n, point):
+    with open(n.path("a.raw.dtrack", point=point)) as f:
+        return int(json.load(f)["bitmap"]["run"], 16)
+
+
+def case_run_adopts():
+    for state in ("complete", "incomplete"):
+        n = Nights()
+        n.night("full", FIRST)
+        n.night("incremental")
+        content, point = n.content(), n.point
+        os.remove(n.path("point.json"))
+        edit(n.path("a.raw.dtrack"), state=state)
+        n.night("incremental", last_run=f"0x{run_id(n, point):x}")
+        equal(content, n.images(point=point), f"{state}: the restore point")
+        doc = json.load(open(n.path("point.json", point=point)))
+        equal((2, 1), (doc["number"], doc["previous"]))
+    # a first one, too
+    n = Nights()
+    n.night("full", FIRST)
+    os.remove(n.path("point.json"))
+    n.night("incremental")
+    # unfinished, and the step was another's
+    n = Nights()
+    n.night("full", FIRST)
+    n.night("incremental")
+    os.remove(n.path("point.json"))
+    edit(n.path("a.raw.dtrack"), state="incomplete")
+    n.night("full", "a: bitmap 'n' is at generation 3, the last restore point at 2")
+
+
+def case_run_cancelled():
+    n = Nights()
+    n.night("full", FIRST)
+    n.configure(speed="64K", after="echo $DTRACK_STATUS")
+    n.change()
+    before = n.listing()
+    p = subprocess.Popen([DTRACK, "run", n.config], env=environment(n.kernel()),
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    end = time.monotonic() + LIMIT
+    while "EXTENTS" not in " ".join(read_log()):
+        true(time.monotonic() < end and p.poll() is None, "it ended")
+        time.sleep(0.01)
+    p.send_signal(signal.SIGTERM)
+    equal(f"cancelled\ndtrack: run {n.config}: Operation canceled\n".encode(),
+          p.communicate(timeout=LIMIT)[1])
+    equal((1, "cancelled", before), (p.returncode, n.status()["status"], n.listing()))
+    true(any("RECLAIM n" in line for line in read_log()), read_log())
+    n.configure()
+    n.night("incremental")

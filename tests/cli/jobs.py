@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""'dtrack run': its lock, hooks, mistakes in a job, and what is installed."""
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+
+from kit import *
+from nightkit import *
+
+
+def case_run_locked():
+    n = Nights()
+    n.night("full", FIRST)
+    for path in (n.config, os.path.join(n.folder, "lock")):
+        with open(path) as f:
+            fcntl.flock(f, fcntl.LOCK_EX)
+            n.fails(f"Another run has locked '{path}'", status=None)
+            equal("completed", n.status()["status"], "the status of the other")
+    n.night("incremental")
+
+
+def case_run_hooks():
+    n = Nights(before="env >$DTRACK_FOLDER/../before; ls -l /proc/self/fd"
+                      " >$DTRACK_FOLDER/../fds; cat; echo said",
+               after="env >$DTRACK_FOLDER/../after")
+    r = n.run()
+    equal(0, r.status)
+    true(r.err.startswith("said\ndtrack: run "), r.err)
+    equal("", r.out)
+
+    def variables(name):
+        with open(os.path.join(scratch, name)) as f:
+            return dict(line.rstrip("\n").split("=", 1) for line in f
+                        if line.startswith("DTRACK_"))
+    equal({"DTRACK_JOB": n.config, "DTRACK_FOLDER": n.folder}, variables("before"))
+    chain = n.chains()[0]
+    equal({"DTRACK_JOB": n.config, "DTRACK_FOLDER": n.folder,
+           "DTRACK_STATUS": "completed", "DTRACK_KIND": "full", "DTRACK_WHY": FIRST,
+           "DTRACK_CHAIN": chain, "DTRACK_POINT": chain, "DTRACK_BYTES": str(SIZE),
+           "DTRACK_ERROR": ""}, variables("after"))
+    with open(os.path.join(scratch, "fds")) as f:
+        fds = f.read()
+    true("job.conf" not in fds and "dirtytrack" not in fds and "lock" not in fds, fds)
+
+
+def case_run_hooks_fail():
+    n = Nights()
+    n.night("full", FIRST)
+    n.configure(before="exit 3", after="echo $DTRACK_STATUS $DTRACK_ERROR")
+    before = n.listing()
+    r = n.run()
+    why = "The hook 'before' failed: exit status 3"
+    equal((1, f"failed {why}\ndtrack: run {n.config}: {why}\n"), (r.status, r.err))
+    equal(before, n.listing())
+    equal([], r.log, "what was asked of the kernel")
+    equal((why, n.point), (n.status()["error"]["message"],
+                           n.status()["last-success"]["point"]))
+    n.configure(after="kill -9 $$")
+    r = n.run()
+    lines = r.err.splitlines()
+    true(r.status == 1 and "incremental copy 000002" in lines[0] and
+         lines[1].endswith("The hook 'after' failed: signal 9"), r.err)
+    equal("000002", n.status()["last-success"]["point"][:6])
+
+
+def case_run_usage():
+    n = Nights()
+    for text, why in (("", "there is no [job]"),
+                      ("[job]\nfolder = /f\nkeep = 0\n",
+                       "line 3: keep: '0' is no number of 1 to 1000000")):
+        with open(n.config, "w") as f:
+            f.write(text)
+        usage(f"run {n.config}: {why}", "run", n.config)
+        usage(f"run {n.config}: {why}", "run", n.config, "--check")
+    os.remove(n.config)
+    usage(f"run {n.config}: Could not read it: No such file or directory",
+          "run", n.config)
+    usage(f"run {n.folder}: Could not read it: Invalid argument", "run", n.folder)
+    usage("run: too few arguments: run CONFIG", "run")
+
+
+def case_run_check():
+    n = Nights(before="touch $DTRACK_FOLDER/x")
+    equal([], succeeds("run", n.config, "--check").log)
+    equal({}, succeeds("run", n.config, "--check", "--json").json())
+    equal([], os.listdir(n.folder))
+
+
+def case_run_no_folder():
+    n = Nights()
+    os.rmdir(n.folder)
+    r = n.run()
+    equal((1, f"dtrack: run {n.config}: Could not open '{n.folder}/lock': "
+              "No such file or directory\n"), (r.status, r.err))
+    true(not os.path.exists(n.folder), "it was made")
+    open(n.folder, "w").close()
+    r = n.run()
+    equal((1, f"dtrack: run {n.config}: Could not open '{n.folder}/lock': "
+              "Not a directory\n"), (r.status, r.err))
+    os.remove(n.folder)
+
+
+def case_run_refused():
+    n = Nights()
+    n.night("full", FIRST)
+    n.fails("a: Bitmap 'n' is currently in use by another operation and cannot be used",
+            cls="Busy", flags=3)
+    script = n.script
+    n.script = script.replace("t0 dirtytrack", "t0 linear")
+    n.fails("a: '/dev/mock/7' is of type 'linear' now: nothing tracks it")
+    n.script = script.replace("DEV 4001:7", "DEV 4001:9")
+    n.generation = None
+    n.fails("a: Cannot find device='/dev/mock/7' nor node-name='/dev/mock/7': it is not tracked",
+            cls="DeviceNotFound")
+
+
+def installed():
+    """What 'make install' puts where."""
+    prefix = os.path.join(scratch, "usr")
+    subprocess.run(["make", "-s", "-C", os.path.join(ROOT, "tools"), "install",
+                    f"O={BUILD}", f"PREFIX={prefix}"], check=True, timeout=600,
+                   stdout=subprocess.DEVNULL)
+    return prefix
+
+
+def case_run_units():
+    prefix = installed()
+    units = os.path.join(prefix, "lib/systemd/system")
+    equal(["dtrack@.service", "dtrack@.timer"], sorted(os.listdir(units)))
+    with open(os.path.join(units, "dtrack@.service")) as f:
+        text = f.read()
+    true(f"\nExecStart={prefix}/bin/dtrack run /etc/dtrack/%i.conf\n" in text and
+         "@BINDIR@" not in text and "\nType=oneshot\n" in text, text)
+    with open(os.path.join(units, "dtrack@.timer")) as f:
+        text = f.read()
+    true("\nOnCalendar=" in text and "\nWantedBy=timers.target\n" in text, text)
+    if not shutil.which("systemd-analyze"):
+        return
+    for name in os.listdir(units):
+        os.rename(os.path.join(units, name),
+                  os.path.join(units, name.replace("@", "@db")))
+    for name in os.listdir(units):
+        p = subprocess.run(["systemd-analyze", "verify", "--man=no",
+                            "--recursive-errors=no", os.path.join(units, name)],
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                           timeout=LIMIT, check=False)
+        equal((0, b""), (p.returncode, p.stdout), f"systemd-analyze verify {name}")
+
+
+def case_run_cron():
+    """The example's line, by sh: silent, or with the last line of the log."""
+    n = Nights()
+    examples = os.path.join(installed(), "share/doc/dtrack/examples")
+    with open(os.path.join(examples, "dtrack.cron")) as f:
+        jobs = [line for line in f if line[0].isdigit()]
+    equal(1, len(jobs), "jobs")
+    *when, user, command = jobs[0].split(None, 6)
+    equal((["0", "2", "*", "*", "*"], "root"), (when, user))
+    log = os.path.join(scratch, "dtrack.log")
+    for name, path in (("/etc/dtrack/db.conf", n.config), ("/var/log/dtrack.log", log)):
+        true(name in command, f"{command!r} has no {name}")
+        command = command.replace(name, path)
+
+    def cron():
+        return subprocess.run(
+            ["sh", "-c", command], timeout=LIMIT, check=False,
+            env={**environment(n.kernel()), "PATH": os.path.dirname(DTRACK) + ":/bin"},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    p = cron()
+    equal((0, b""), (p.returncode, p.stdout), command)
+    with open(log) as f:
+        true(re.fullmatch(r"dtrack: run .*: full copy .* bytes copied\n", f.read()), log)
+    n.configure(before="echo no; exit 1")
+    p = cron()
+    equal(f"dtrack: run {n.config}: The hook 'before' failed: exit status 1\n".encode(),
+          p.stdout)
+    # the job beside it is one
+    equal("", succeeds("run", os.path.join(examples, "db.conf"), "--check").out)

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""'dtrack verify' and 'dtrack restore'."""
+import json
+import os
+
+from kit import *
+
+
+class Copy(Files):
+    """A full copy of /dev/mock/7, and /dev/mock/9, which is another device."""
+
+    def __init__(self, device=SIZE):
+        super().__init__(fits=False)
+        self.device = os.path.join(scratch, "device")
+        self.script += f"FILE {self.device} 9\nFILE {self.source} 7\n"
+        with open(self.device, "wb") as f:
+            f.truncate(device)
+        equal(0, self.backup().status, "the backup")
+
+    def flip(self, path, *offsets):
+        with open(path, "r+b") as f:
+            for at in offsets:
+                f.seek(at)
+                byte = f.read(1)[0]
+                f.seek(at)
+                f.write(bytes([byte ^ 1]))
+
+    def dtrack(self, *args):
+        return run(*args, script=self.script)
+
+    def fails(self, cls, line, *args):
+        fails(1, cls, line, *args, script=self.script)
+
+
+def document(status, found, checked=SIZE, total=SIZE, problems=(), live=False):
+    return {"status": status, "live": live, "bytes-total": total,
+            "bytes-checked": checked, "bytes-different": sum(n for _, n in found),
+            "problems": list(problems),
+            "ranges": [{"start": at, "length": n} for at, n in found]}
+
+
+def case_verify():
+    c = Copy()
+    for line in ["verify", c.target], ["verify", DEV, c.target]:
+        r = c.dtrack(*line)
+        equal((0, "same: 4194304 of 4194304 bytes checked\n", ""), (r.status, r.out, r.err))
+        equal(document("same", []), c.dtrack(*line, "--json").json())
+    c.flip(c.target, 65535, 65536, SIZE - 1)
+    for line in ["verify", c.target], ["verify", DEV, c.target]:
+        r = c.dtrack(*line)
+        equal((3, "0 131072\n4128768 65536\n",
+               f"dtrack: verify {line[1]}: 196608 bytes differ\n"), (r.status, r.out, r.err))
+        r = c.dtrack(*line, "--json")
+        equal((3, "", document("different", [(0, 131072), (4128768, 65536)])),
+              (r.status, r.err, r.json()))
+
+
+def case_verify_cut():
+    c = Copy()
+    os.truncate(c.target, SIZE - 65536)
+    r = c.dtrack("verify", c.target)
+    equal((3, "4128768 65536\n",
+           f"dtrack: verify {c.target}: the target is cut\n"
+           f"dtrack: verify {c.target}: 65536 of 4194304 bytes have no checksum and were "
+           f"not checked\ndtrack: verify {c.target}: 65536 bytes differ\n"),
+          (r.status, r.out, r.err))
+    r = c.dtrack("verify", DEV, c.target, "--json")
+    equal(document("different", [(4128768, 65536)], SIZE - 65536,
+                   problems=["the target is smaller than the device"]), r.json())
+    os.remove(c.target)
+    r = c.dtrack("verify", c.target, "--json")
+    equal((3, document("different", [(0, SIZE)], 0, problems=["the target is missing"])),
+          (r.status, r.json()))
+
+
+def case_verify_old():
+    """What an older version has made is without checksums until it is copied."""
+    f = Files()
+    r = run("verify", f.target, script=f.script)
+    equal((0, "same: 0 of 4194304 bytes checked\n",
+           f"dtrack: verify {f.target}: 4194304 of 4194304 bytes have no checksum and were "
+           "not checked\n"), (r.status, r.out, r.err))
+    equal(0, f.backup(*INCREMENTAL).status)
+    equal(document("same", [], 131072),
+          run("verify", f.target, "--json", script=f.script).json())
+
+
+def case_verify_refused():
+    c = Copy()
+    t = c.target
+    usage("verify: too few arguments: verify [DEV] TARGET", "verify")
+    usage(f"verify {DEV}: too many arguments: 'x'", "verify", DEV, t, "x")
+    usage(f"verify {t}: --speed must be at least 1", "verify", t, "--speed", "0")
+    c.fails("GenericError", f"verify {t}x: Could not open '{t}x': No such file or directory",
+            "verify", t + "x")
+    c.fails("GenericError", f"verify {c.device}: Target '{c.device}' has no manifest to be "
+            "verified against", "verify", c.device)
+    c.fails("DeviceNotFound", "verify nope: Cannot find device='nope' nor node-name='nope'",
+            "verify", "nope", t)
+    with open(c.manifest) as f:
+        m = json.load(f)
+    with open(c.manifest, "w") as f:
+        json.dump({**m, "state": "incomplete"}, f)
+    c.fails("Stale", f"verify {t}: Target '{t}' is incomplete: the last run onto it did not "
+            "end well", "verify", t)
+    equal(0, c.dtrack("verify", DEV, t).status, "with a device")
+    with open(c.manifest, "w") as f:
+        json.dump({**m, "checksums": {**m["checksums"], "id": "0" * 16}}, f)
+    c.fails("GenericError", f"verify {t}: The checksums '{c.manifest}.sums' are damaged: "
+            "they are another manifest's", "verify", t)
+
+
+def case_restore():
+    c = Copy(SIZE + 512)
+    r = c.dtrack("restore", c.target, "/dev/mock/9")
+    equal((0, "completed: 4194304 of 4194304 bytes written\n"
+              "the last 512 bytes of the device are as they were\n", ""),
+          (r.status, r.out, r.err))
+    with open(c.device, "rb") as f:
+        equal(True, f.read() == c.data + bytes(512), "content")
+    c.flip(c.device, 0, SIZE - 1)
+    r = c.dtrack("restore", c.target, "/dev/mock/9", "--delta", "--json")
+    equal((0, "", {"status": "completed", "bytes-total": SIZE, "bytes-written": 131072,
+                   "checked": True}), (r.status, r.err, r.json()))
+    with open(c.device, "rb") as f:
+        equal(True, f.read() == c.data + bytes(512), "content after --delta")
+
+
+def case_restore_damaged():
+    c = Copy()
+    t = c.target
+    c.flip(t, 3 * 65536)
+    why = f"Target '{t}' is damaged: 65536 bytes from byte 196608 on are not what was written"
+    r = c.dtrack("restore", t, "/dev/mock/9", "--delta", "--json")
+    equal((1, f"dtrack: restore /dev/mock/9: {why}\n",
+           {"status": "failed", "bytes-total": SIZE, "bytes-written": 0, "checked": True,
+            "error": {"class": "GenericError", "message": why}}),
+          (r.status, r.err, r.json()))
+    r = c.dtrack("restore", t, "/dev/mock/9", "--force")
+    equal((0, "completed: 4194304 of 4194304 bytes written\n",
+           "dtrack: restore /dev/mock/9: 65536 bytes from byte 196608 on are not what was "
+           "written; restored as they are\n"), (r.status, r.out, r.err))
+    os.remove(c.manifest + ".sums")
+    r = c.dtrack("restore", t, "/dev/mock/9")
+    equal((0, "completed: 4194304 of 4194304 bytes written, without checksums\n",
+           f"dtrack: restore /dev/mock/9: Could not open the checksums '{c.manifest}.sums': "
+           "No such file or directory\n"), (r.status, r.out, r.err))
+
+
+def case_restore_refused():
+    c = Copy(SIZE - 512)
+    t = c.target
+    usage(f"restore {t}: too few arguments: restore TARGET DEV", "restore", t)
+    usage("restore /dev/mock/9: --speed must be at least 1", "restore", t, "/dev/mock/9",
+          "--speed", "0")
+    c.fails("GenericError", "restore /dev/mock/9: Device '/dev/mock/9' is too small: it has "
+            "4193792 bytes, and the target 4194304", "restore", t, "/dev/mock/9")
+    c.fails("DeviceNotFound", f"restore {t}: Cannot find device='{t}' nor node-name='{t}': it "
+            "is no block device", "restore", t, t)
+    c.fails("GenericError", f"restore /dev/mock/9: Could not open '{t}x': No such file or "
+            "directory", "restore", t + "x", "/dev/mock/9")
