@@ -58,6 +58,12 @@ void dtl_error_restore(struct dtrack *h, const struct dtl_error *e)
 	memcpy(h->msg, e->msg, sizeof(h->msg));
 }
 
+int dtl_open_error(struct dtrack *h, const char *path)
+{
+	return dtl_fail(h, -errno, dtl_os_class(-errno), "Could not open '%s': %s",
+			path, strerror(errno));
+}
+
 int dtl_nomem(struct dtrack *h)
 {
 	return dtl_fail(h, -ENOMEM, NULL, "%s", strerror(ENOMEM));

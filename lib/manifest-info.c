@@ -16,9 +16,7 @@ static int path_of(struct dtrack *h, const char *target, char *path,
 	char real[PATH_MAX];
 
 	if (!realpath(target, real))
-		return dtl_fail(h, -errno, dtl_os_class(-errno),
-				"Could not open '%s': %s", target,
-				strerror(errno));
+		return dtl_open_error(h, target);
 	if (snprintf(path, size, "%s.dtrack", real) >= (int)size)
 		return dtl_fail(h, -ENAMETOOLONG, NULL,
 				"The name of target '%s' is too long", target);

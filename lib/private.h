@@ -92,6 +92,9 @@ const char *dtl_os_class(int err);
 /** dtl_class() - the class of an error: @cls, or by @err. Return: a constant. */
 const char *dtl_class(int err, const char *cls);
 
+/** dtl_open_error() - note that a file does not open. Return: -errno. */
+int dtl_open_error(struct dtrack *h, const char *path);
+
 /** dtl_nomem() - note that memory is missing. Return: -ENOMEM. */
 int dtl_nomem(struct dtrack *h);
 

@@ -75,9 +75,7 @@ int dtl_source_serve_qcow2(struct dtrack *h, struct dtl_source *s)
 	int ret;
 
 	if (!real)
-		return dtl_fail(h, -errno, dtl_os_class(-errno),
-				"Could not open '%s': %s", s->path,
-				strerror(errno));
+		return dtl_open_error(h, s->path);
 	s->ops = &nbd_ops;
 	ret = dtl_qemu_look(h, real, "qcow2", &size);
 	if (!ret)

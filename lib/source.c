@@ -17,12 +17,6 @@
 #include "source.h"
 #include "target.h"
 
-static int open_error(struct dtrack *h, const char *path)
-{
-	return dtl_fail(h, -errno, dtl_os_class(-errno), "Could not open '%s': %s",
-			path, strerror(errno));
-}
-
 /* ---- Reading ------------------------------------------------------------ */
 
 static void raw_read(struct dtl_source *s, struct dtl_queue *q,
@@ -77,11 +71,11 @@ static int measure(struct dtrack *h, struct dtl_source *s)
 	struct stat st;
 
 	if (fstat(s->fd, &st))
-		return open_error(h, s->path);
+		return dtl_open_error(h, s->path);
 	s->is_block = S_ISBLK(st.st_mode);
 	s->size = (uint64_t)st.st_size;
 	if (s->is_block && ioctl(s->fd, BLKGETSIZE64, &s->size))
-		return open_error(h, s->path);
+		return dtl_open_error(h, s->path);
 	s->block = dtl_direct_unit(s->fd);
 	s->in_memory = dtl_in_memory(s->fd);
 	return 0;
@@ -124,7 +118,7 @@ static int check_kind(struct dtrack *h, const struct dtl_source *s,
 		      struct stat *st)
 {
 	if (stat(s->path, st))
-		return open_error(h, s->path);
+		return dtl_open_error(h, s->path);
 	if (!S_ISREG(st->st_mode) && !S_ISBLK(st->st_mode))
 		return dtl_fail(h, -EINVAL, NULL,
 				"Target '%s' is neither a file nor a block device",
@@ -144,7 +138,7 @@ static int open_raw(struct dtrack *h, struct dtl_source *s)
 	if (s->fd < 0 && errno == EINVAL && S_ISREG(st.st_mode))
 		s->fd = open(s->path, O_RDONLY | O_CLOEXEC);
 	if (s->fd < 0)
-		return open_error(h, s->path);
+		return dtl_open_error(h, s->path);
 	s->ops = &dtl_source_raw;
 	ret = measure(h, s);
 	return ret || s->is_block ? ret : lock(h, s, 0);
@@ -160,7 +154,7 @@ static int open_qcow2(struct dtrack *h, struct dtl_source *s)
 		return ret;
 	s->fd = open(s->path, O_RDONLY | O_CLOEXEC);
 	if (s->fd < 0)
-		return open_error(h, s->path);
+		return dtl_open_error(h, s->path);
 	s->ops = &dtl_source_raw;
 	ret = S_ISREG(st.st_mode) ? lock(h, s, 1) : 0;
 	return ret ? ret : dtl_source_serve_qcow2(h, s);

@@ -52,9 +52,7 @@ static int qcow2_claim(struct dtrack *h, struct dtl_target *t)
 	t->fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK |
 			   O_CLOEXEC, 0600);
 	if (t->fd < 0 || fstat(t->fd, &mine))
-		return dtl_fail(h, -errno, dtl_os_class(-errno),
-				"Could not open '%s': %s", path,
-				strerror(errno));
+		return dtl_open_error(h, path);
 	if (!S_ISREG(mine.st_mode))
 		return dtl_fail(h, -EINVAL, DTL_CLASS_GENERIC,
 				"'%s' is no file", path);
@@ -209,9 +207,7 @@ static int absolute(struct dtrack *h, const char *path, const char *suffix,
 	memcpy(folder, path, strlen(path) + 1);
 	memcpy(file, path, strlen(path) + 1);
 	if (!realpath(dirname(folder), real))
-		return dtl_fail(h, -errno, dtl_os_class(-errno),
-				"Could not open '%s': %s", path,
-				strerror(errno));
+		return dtl_open_error(h, path);
 	if (snprintf(result, size, "%s/%s%s", strcmp(real, "/") ? real : "",
 		     basename(file), suffix) >= (int)size)
 		return too_long(h, path);

@@ -22,12 +22,6 @@
 #include "manifest.h"
 #include "target.h"
 
-static int open_error(struct dtrack *h, const char *path)
-{
-	return dtl_fail(h, -errno, dtl_os_class(-errno), "Could not open '%s': %s",
-			path, strerror(errno));
-}
-
 /*
  * Two runs onto one file would each ruin the other's.  The lock is the
  * process's, as the freeze is: it goes when the process is killed, whatever
@@ -59,14 +53,14 @@ static int raw_begin(struct dtrack *h, struct dtl_target *t, uint64_t size)
 		t->fd = open(t->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC,
 			     0600);
 		if (t->fd < 0)
-			return open_error(h, t->path);
+			return dtl_open_error(h, t->path);
 		t->created = true;
 		ret = lock_file(h, t);
 		if (ret)
 			return ret;
 	}
 	if (fstat(t->fd, &st))
-		return open_error(h, t->path);
+		return dtl_open_error(h, t->path);
 	if ((uint64_t)st.st_size < size && ftruncate(t->fd, (off_t)size))
 		return dtl_fail(h, -errno, NULL, "Could not extend '%s': %s",
 				t->path, strerror(errno));
@@ -208,7 +202,7 @@ int dtl_target_claim(struct dtrack *h, struct dtl_target *t, int *place)
 	memcpy(copy, t->path, sizeof(copy));
 	*place = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (*place < 0)
-		return open_error(h, t->path);
+		return dtl_open_error(h, t->path);
 	/* Network file systems may refuse it. */
 	while (flock(*place, LOCK_EX) && errno == EINTR)
 		;
@@ -236,9 +230,9 @@ int dtl_target_check_folder(struct dtrack *h, struct dtrack_dev source,
 	memcpy(copy, t->path, sizeof(copy));
 	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
-		return open_error(h, t->path);
+		return dtl_open_error(h, t->path);
 	if (faccessat(fd, ".", W_OK | X_OK, AT_EACCESS))
-		ret = open_error(h, t->path);
+		ret = dtl_open_error(h, t->path);
 	else
 		ret = dtl_check_feeds(h, source, fd, t->path);
 	dtl_close(fd);
@@ -257,7 +251,7 @@ static int open_block(struct dtrack *h, struct dtl_target *t, dev_t dev)
 				t->path, user);
 	}
 	if (t->fd < 0 || ioctl(t->fd, BLKGETSIZE64, &t->size))
-		return open_error(h, t->path);
+		return dtl_open_error(h, t->path);
 	return 0;
 }
 
@@ -268,7 +262,7 @@ static int open_file(struct dtrack *h, struct dtl_target *t)
 
 	t->fd = open(t->path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	if (t->fd < 0 || fstat(t->fd, &st))
-		return open_error(h, t->path);
+		return dtl_open_error(h, t->path);
 	t->size = (uint64_t)st.st_size;
 	ret = lock_file(h, t);
 	return ret ? ret : name_manifest(h, t);
@@ -282,7 +276,7 @@ static int check_place(struct dtrack *h, struct dtrack_dev source,
 	int ret;
 
 	if (fd < 0)
-		return open_error(h, t->path);
+		return dtl_open_error(h, t->path);
 	ret = dtl_check_feeds(h, source, fd, t->path);
 	dtl_close(fd);
 	return ret;
@@ -331,7 +325,7 @@ static int open_raw(struct dtrack *h, const char *name,
 	if (!stat(t->path, &st))
 		return open_existing(h, source, t, &st);
 	if (errno != ENOENT)
-		return open_error(h, t->path);
+		return dtl_open_error(h, t->path);
 	/* It would be made wherever the link points to: unchecked. */
 	if (!lstat(t->path, &st))
 		return dtl_fail(h, -ENOENT, DTL_CLASS_GENERIC,
