@@ -120,9 +120,12 @@ static const struct dtl_queue_ops uring_ops = {
 
 struct dtl_queue *dtl_uring_open(unsigned int depth)
 {
-	/* Cheapest first; older kernels refuse what they do not know. */
+	/*
+	 * Cheapest first; older kernels refuse what they do not know.  Not
+	 * DEFER_TASKRUN: who polls such a ring does not hear of everything.
+	 */
 	static const unsigned int flags[] = {
-		IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
+		IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN,
 		IORING_SETUP_COOP_TASKRUN,
 		0,
 	};
