@@ -31,6 +31,8 @@
 #define MIN_CHUNK	(64U << 10)
 /* At queue depth 1 more brings nothing on disk or tmpfs. */
 #define MAX_CHUNK	(1U << 20)
+/* A processor keeps that in its cache between a read and a write. */
+#define MEMORY_CHUNK	(256U << 10)
 /* What options may ask for, in all. */
 #define MAX_POOL	(32U << 20)
 #define MIN_REQUEST	4096U
@@ -478,6 +480,16 @@ static uint32_t power_of_two(uint64_t n)
 	return p;
 }
 
+static bool in_memory(const struct dtl_copy *c)
+{
+	return c->source->in_memory && c->target->in_memory;
+}
+
+static unsigned int default_jobs(const struct dtl_copy *c)
+{
+	return in_memory(c) ? 4 * dtl_processors() : DEFAULT_JOBS;
+}
+
 /* How many requests of which size: what is not given follows from the rest. */
 static void choose(struct dtl_copy *c)
 {
@@ -485,11 +497,12 @@ static void choose(struct dtl_copy *c)
 	uint64_t chunk = o->request_size;
 	uint64_t paced = o->speed / PACED_REQUESTS;
 
-	c->jobs = o->jobs ? o->jobs : DEFAULT_JOBS;
+	c->jobs = o->jobs ? o->jobs : default_jobs(c);
 	if (c->jobs > MAX_JOBS)
 		c->jobs = MAX_JOBS;
 	if (!chunk) {
-		chunk = min_u64(POOL / c->jobs, MAX_CHUNK);
+		chunk = in_memory(c) ? MEMORY_CHUNK :
+				       min_u64(POOL / c->jobs, MAX_CHUNK);
 		if (chunk < MIN_CHUNK)
 			chunk = MIN_CHUNK;
 	}
@@ -535,7 +548,8 @@ static int prepare(struct dtl_copy *c)
 	c->ledger.granularity = c->granularity;
 	c->ledger.size = c->size;
 	/* One more for the flush. */
-	c->queue = (c->open_queue ? : dtl_queue_open)(c->jobs + 1);
+	c->queue = (c->open_queue ? : dtl_queue_open)(c->jobs + 1,
+						     in_memory(c));
 	if (!c->queue || make_buffers(c) || dtl_ledger_open(&c->ledger))
 		return dtl_nomem(c->h);
 	c->target->ops->unit(c->target, unit(c));

@@ -108,7 +108,7 @@ struct dtl_copy {
 	const struct dtrack_run_options *options;
 	const atomic_int *cancel;
 	atomic_int *resume;
-	struct dtl_queue *(*open_queue)(unsigned int depth);
+	struct dtl_queue *(*open_queue)(unsigned int depth, bool in_memory);
 	int (*next)(void *opaque, struct dtrack_range *range);
 	int (*seen)(void *opaque, uint64_t start, const char *data,
 		    size_t len);

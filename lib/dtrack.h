@@ -793,7 +793,8 @@ int dtrack_run_new(struct dtrack *h, struct dtrack_dev dev,
  * @run: of dtrack_run_new(); may be executed once
  *
  * Returns when all has ended.  On any failure the bitmap is reclaimed, as its
- * mode says.
+ * mode says.  Threads that it may start block all signals and end before it
+ * returns.
  *
  * Return: 0 when completed; -ECANCELED, -ESTALE when the freeze was taken
  * away, -EAGAIN when the bitmap has changed since dtrack_run_new(), -EBUSY when

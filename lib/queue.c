@@ -1,23 +1,30 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * queue.c - what all queues have, and one for where io_uring is not permitted:
- * one request at a time.
+ * queue.c - what all queues have, and which is the best one.
  */
+#include <sched.h>
 #include <stdlib.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "queue.h"
 
-/* ---- Pollers ------------------------------------------------------------ */
-
-static struct timespec to_timespec(double seconds)
+struct timespec dtl_timespec(double seconds)
 {
 	return (struct timespec){
 		.tv_sec = (time_t)seconds,
 		.tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9),
 	};
 }
+
+unsigned int dtl_processors(void)
+{
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set))
+		return 1;
+	return (unsigned int)CPU_COUNT(&set);
+}
+
+/* ---- Pollers ------------------------------------------------------------ */
 
 /* Where it is among a queue's pollers, NULL where there is room; or NULL. */
 static struct dtl_poller **poller_at(struct dtl_queue *q,
@@ -95,7 +102,7 @@ static void poll_all(struct dtl_queue *q, double seconds)
 {
 	struct pollfd fds[1 + DTL_POLLERS * DTL_POLLER_FDS];
 	unsigned int from[DTL_POLLERS + 1] = { 1 }, i;
-	struct timespec ts = to_timespec(seconds);
+	struct timespec ts = dtl_timespec(seconds);
 
 	fds[0].fd = q->ops->fd ? q->ops->fd(q) : -1;
 	fds[0].events = POLLIN;
@@ -153,90 +160,22 @@ void dtl_queue_close(struct dtl_queue *q)
 	q->ops->close(q);
 }
 
-/* ---- The plain queue ---------------------------------------------------- */
+/* ---- Opening ------------------------------------------------------------ */
 
-/**
- * struct plain - the queue.
- * @q: the common part
- * @first: of those that are through
- * @last: where the next one is put
- */
-struct plain {
-	struct dtl_queue q;
-	struct dtl_io *first;
-	struct dtl_io **last;
-};
-
-static ssize_t perform(const struct dtl_io *io)
+/* One for each processor; whoever waits is one of them. */
+static unsigned int hands(unsigned int depth)
 {
-	switch (io->op) {
-	case DTL_IO_READ:
-		return pread(io->fd, io->buf, io->len, (off_t)io->offset);
-	case DTL_IO_WRITE:
-		return pwrite(io->fd, io->buf, io->len, (off_t)io->offset);
-	case DTL_IO_FLUSH:
-		return fdatasync(io->fd);
-	}
-	errno = EINVAL;
-	return -1;
+	unsigned int n = dtl_processors();
+
+	return (n < depth ? n : depth) - 1;
 }
 
-static void plain_push(struct dtl_queue *q, struct dtl_io *io)
+struct dtl_queue *dtl_queue_open(unsigned int depth, bool in_memory)
 {
-	struct plain *p = (struct plain *)q;
+	struct dtl_queue *q;
 
-	do {
-		io->result = perform(io);
-	} while (io->result < 0 && errno == EINTR);
-	if (io->result < 0)
-		io->result = -errno;
-	io->next = NULL;
-	*p->last = io;
-	p->last = &io->next;
-}
-
-static int plain_wait(struct dtl_queue *q, double seconds, struct dtl_io **io)
-{
-	struct plain *p = (struct plain *)q;
-	struct timespec ts = to_timespec(seconds);
-
-	*io = p->first;
-	if (!p->first) {
-		nanosleep(&ts, NULL);
-		return 0;
-	}
-	p->first = p->first->next;
-	if (!p->first)
-		p->last = &p->first;
-	return 0;
-}
-
-static void plain_close(struct dtl_queue *q)
-{
-	free(q);
-}
-
-static const struct dtl_queue_ops plain_ops = {
-	.push = plain_push,
-	.wait = plain_wait,
-	.close = plain_close,
-};
-
-struct dtl_queue *dtl_plain_open(unsigned int depth)
-{
-	struct plain *p = calloc(1, sizeof(*p));
-
-	(void)depth;
-	if (!p)
-		return NULL;
-	p->q.ops = &plain_ops;
-	p->last = &p->first;
-	return &p->q;
-}
-
-struct dtl_queue *dtl_queue_open(unsigned int depth)
-{
-	struct dtl_queue *q = dtl_uring_open(depth);
-
-	return q ? q : dtl_plain_open(depth);
+	if (in_memory)
+		return dtl_threads_open(hands(depth), true);
+	q = dtl_uring_open(depth);
+	return q ? q : dtl_threads_open(depth, false);
 }

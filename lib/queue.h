@@ -10,6 +10,7 @@
 #define DTL_QUEUE_H
 
 #include <poll.h>
+#include <time.h>
 
 #include "private.h"
 
@@ -34,6 +35,7 @@ enum dtl_io_op {
  * @result: when it is through: bytes, fewer than @len perhaps, or -errno
  * @owner: the pusher's
  * @queue: a poller's: where it was pushed
+ * @hand: the queue's: who did it last
  * @next: the queue's
  */
 struct dtl_io {
@@ -46,6 +48,7 @@ struct dtl_io {
 	ssize_t result;
 	void *owner;
 	struct dtl_queue *queue;
+	const void *hand;
 	struct dtl_io *next;
 };
 
@@ -110,15 +113,28 @@ struct dtl_poller {
 struct dtl_queue *dtl_uring_open(unsigned int depth);
 
 /**
- * dtl_plain_open() - a queue that does each request when it is pushed.
- * @depth: most requests in flight
+ * dtl_threads_open() - a queue of threads.
+ * @most: threads that there may be; 0 for one request at a time
+ * @helps: requests take no time: whoever waits does some himself
  *
  * Return: the queue, or NULL without memory.
  */
-struct dtl_queue *dtl_plain_open(unsigned int depth);
+struct dtl_queue *dtl_threads_open(unsigned int most, bool helps);
 
-/** dtl_queue_open() - the best queue there is; NULL without memory. */
-struct dtl_queue *dtl_queue_open(unsigned int depth);
+/**
+ * dtl_queue_open() - the best queue there is.
+ * @depth: most requests in flight
+ * @in_memory: each is but a copy from or to memory
+ *
+ * Return: the queue, or NULL without memory.
+ */
+struct dtl_queue *dtl_queue_open(unsigned int depth, bool in_memory);
+
+/** dtl_processors() - how many this thread may run on; at least 1. */
+unsigned int dtl_processors(void);
+
+/** dtl_timespec() - a time as system calls want it. */
+struct timespec dtl_timespec(double seconds);
 
 /**
  * dtl_queue_push() - begin a request.

@@ -73,10 +73,16 @@ static int make_pieces(struct dtl_scan *s)
 	return 0;
 }
 
+static bool in_memory(const struct dtl_scan *s)
+{
+	return s->source[0]->in_memory &&
+	       (!s->source[1] || s->source[1]->in_memory);
+}
+
 int dtl_scan_open(struct dtl_scan *s)
 {
 	choose(s);
-	s->queue = dtl_queue_open(s->nr * sources(s));
+	s->queue = dtl_queue_open(s->nr * sources(s), in_memory(s));
 	if (!s->queue || make_pieces(s))
 		return dtl_nomem(s->h);
 	dtl_pace_begin(&s->pace, s->speed, dtl_now());

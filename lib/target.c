@@ -59,6 +59,7 @@ static int raw_begin(struct dtrack *h, struct dtl_target *t, uint64_t size)
 		if (ret)
 			return ret;
 	}
+	t->in_memory = dtl_in_memory(t->fd);
 	if (fstat(t->fd, &st))
 		return dtl_open_error(h, t->path);
 	if ((uint64_t)st.st_size < size && ftruncate(t->fd, (off_t)size))
@@ -99,7 +100,6 @@ static void raw_unit(struct dtl_target *t, uint64_t unit)
 {
 	char path[64];
 
-	t->in_memory = dtl_in_memory(t->fd);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", t->fd);
 	t->direct = open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
 	t->is_direct = t->direct >= 0 && !(unit % dtl_direct_unit(t->direct));

@@ -11,14 +11,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -196,11 +190,12 @@ static const struct dtl_queue_ops sim_ops = {
 	.close = sim_close,
 };
 
-static struct dtl_queue *sim_open(unsigned int depth)
+static struct dtl_queue *sim_open(unsigned int depth, bool in_memory)
 {
 	static struct dtl_queue q = { .ops = &sim_ops };
 
 	(void)depth;
+	(void)in_memory;
 	return &q;
 }
 
@@ -670,88 +665,6 @@ static void test_speed(void)
 	}
 }
 
-/* ---- Real queues -------------------------------------------------------- */
-
-static void exercise(struct dtl_queue *q)
-{
-	char tmp[] = "/tmp/dtrack-test-XXXXXX", in[8][512], out[8][512];
-	struct dtl_io io[9] = { 0 }, *done;
-	unsigned int i, nr;
-	int fd = mkstemp(tmp);
-
-	unlink(tmp);
-	CHECK(q, "no queue");
-	for (nr = 0; nr < 3 && q; nr++) {
-		for (i = 0; i < 8; i++) {
-			memset(out[i], (int)i + 1, 512);
-			io[i] = (struct dtl_io){
-				.op = nr == 1 ? DTL_IO_FLUSH :
-				      nr ? DTL_IO_READ : DTL_IO_WRITE,
-				.fd = i == 7 ? -1 : fd,
-				.buf = nr ? in[i] : out[i],
-				.len = 512, .offset = 512 * (uint64_t)i,
-				.async = i & 1,
-			};
-			dtl_queue_push(q, &io[i]);
-		}
-		for (i = 0; i < 8;) {
-			CHECK_INT(0, dtl_queue_wait(q, 1, &done));
-			i += done != NULL;
-		}
-		for (i = 0; i < 7; i++)
-			CHECK_INT(nr == 1 ? 0 : 512, io[i].result);
-		CHECK_INT(-EBADF, io[7].result);
-	}
-	CHECK(!memcmp(in, out, 7 * 512), "what was written was not read");
-	CHECK_INT(0, dtl_queue_wait(q, 0.001, &done));
-	CHECK(!done, "something came from nowhere");
-	dtl_queue_close(q);
-	close(fd);
-}
-
-static void test_plain(void)
-{
-	exercise(dtl_plain_open(8));
-}
-
-static void test_best(void)
-{
-	exercise(dtl_queue_open(8));
-}
-
-/* In a container: io_uring_setup() is not permitted. */
-static int without_uring(void)
-{
-	struct sock_filter filter[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-			 offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_io_uring_setup, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog program = { 4, filter };
-
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
-	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
-		return 2;
-	if (dtl_uring_open(8))
-		return 3;
-	exercise(dtl_queue_open(8));
-	if (check_why[0])
-		fprintf(stderr, "%s\n", check_why);
-	return check_why[0] != '\0';
-}
-
-static void test_not_permitted(void)
-{
-	int status;
-
-	if (!fork())
-		_exit(without_uring());
-	wait(&status);
-	CHECK_INT(0, status);
-}
-
 int main(void)
 {
 	static const struct check checks[] = {
@@ -765,9 +678,6 @@ int main(void)
 		{ "copy-direct-refused", test_direct_refused },
 		{ "copy-flush-fails", test_flush_fails },
 		{ "copy-speed", test_speed },
-		{ "queue-plain", test_plain },
-		{ "queue-best", test_best },
-		{ "queue-uring-not-permitted", test_not_permitted },
 		{ 0 },
 	};
 	const char *given = getenv("SEED");

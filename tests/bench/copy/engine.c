@@ -3,7 +3,7 @@
  * engine.c - the library's copy engine on files or devices, without a module.
  *
  * Usage: engine SOURCE TARGET EXTENTS GRANULARITY [KEY=VALUE...]
- *   jobs=N request=BYTES speed=BYTES plain=1 sums=1
+ *   jobs=N request=BYTES speed=BYTES threads=1 sums=1
  *
  * EXTENTS: a line 'START LENGTH' for each, in bytes, ascending.  TARGET is made
  * when it does not exist, as by a full copy.
@@ -54,6 +54,13 @@ static int seen(void *opaque, uint64_t start, const char *data, size_t len)
 	return dtl_sums_put(opaque, &sums, start, data, len);
 }
 
+/* As where io_uring is not permitted. */
+static struct dtl_queue *open_threads(unsigned int depth, bool in_memory)
+{
+	(void)in_memory;
+	return dtl_threads_open(depth, false);
+}
+
 static void take(struct dtl_copy *c, struct dtrack_run_options *o, char *word)
 {
 	char *value = strchr(word, '=');
@@ -67,8 +74,8 @@ static void take(struct dtl_copy *c, struct dtrack_run_options *o, char *word)
 		o->request_size = n;
 	else if (!strcmp(word, "speed"))
 		o->speed = n;
-	else if (!strcmp(word, "plain") && n)
-		c->open_queue = dtl_plain_open;
+	else if (!strcmp(word, "threads") && n)
+		c->open_queue = open_threads;
 	else if (!strcmp(word, "sums") && n)
 		c->seen = seen;
 	else
