@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "direct.h"
 #include "manifest.h"
 #include "nbd.h"
 #include "source.h"

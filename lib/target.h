@@ -127,21 +127,19 @@ bool dtl_target_same(const struct dtl_target *a, const struct dtl_target *b);
 /** dtl_target_why() - words for an error that came back from it. */
 const char *dtl_target_why(const struct dtl_target *t, int err);
 
-/** dtl_direct_unit() - what offsets of direct I/O on a file are multiples of. */
-unsigned int dtl_direct_unit(int fd);
-
-/** dtl_in_memory() - whether I/O on a file is but a copy from or to memory. */
-bool dtl_in_memory(int fd);
-
 /** dtl_target_close() - close it, if it was opened. */
 void dtl_target_close(struct dtl_target *t);
 
 /* ---- Kinds, for dtl_target_open() --------------------------------------- */
 
+/** dtl_target_open_raw() - open a file or block device; as dtl_target_open(). */
+int dtl_target_open_raw(struct dtrack *h, const char *name,
+			struct dtrack_dev source, struct dtl_target *t);
+
 /** dtl_target_is_nbd() - whether a name is an NBD URI. */
 bool dtl_target_is_nbd(const char *name);
 
-/** dtl_target_open_nbd() - connect to an export; as dtl_target_open(). */
+/** dtl_target_open_nbd() - connect to an export; the same. */
 int dtl_target_open_nbd(struct dtrack *h, const char *name,
 			struct dtl_target *t);
 
@@ -152,15 +150,23 @@ bool dtl_target_is_qcow2(const char *name);
 int dtl_target_open_qcow2(struct dtrack *h, const char *name,
 			  struct dtrack_dev source, struct dtl_target *t);
 
-/**
- * dtl_target_check_folder() - whether a file may be made there; names the
- * manifest.
- */
-int dtl_target_check_folder(struct dtrack *h, struct dtrack_dev source,
-			    struct dtl_target *t);
+/* ---- For the kinds ------------------------------------------------------ */
 
 /** dtl_target_set_path() - take over a name; it is given, and not too long. */
 int dtl_target_set_path(struct dtrack *h, const char *path,
 			struct dtl_target *t);
+
+/**
+ * dtl_target_name_manifest() - name its manifest: one for one file, by whatever
+ * link that is called.
+ */
+int dtl_target_name_manifest(struct dtrack *h, struct dtl_target *t);
+
+/**
+ * dtl_target_check_folder() - whether a file may be made there: its folder takes
+ * it, and is not the source's; names the manifest.
+ */
+int dtl_target_check_folder(struct dtrack *h, struct dtrack_dev source,
+			    struct dtl_target *t);
 
 #endif
