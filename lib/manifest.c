@@ -7,8 +7,6 @@
  * run.c's.
  */
 #include <fcntl.h>
-#include <inttypes.h>
-#include <json-c/json.h>
 #include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
@@ -17,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "json.h"
 #include "manifest.h"
 #include "sums.h"
 
@@ -32,46 +31,6 @@ static const char broken[] = "a member is missing or of the wrong type";
 
 /* ---- Parsing ------------------------------------------------------------ */
 
-static bool get_text(struct json_object *o, const char *key, char *buf,
-		     size_t size)
-{
-	struct json_object *v;
-	size_t len;
-
-	if (!json_object_object_get_ex(o, key, &v) ||
-	    !json_object_is_type(v, json_type_string))
-		return false;
-	len = (size_t)json_object_get_string_len(v);
-	/* A NUL inside, or too long. */
-	if (len >= size || strlen(json_object_get_string(v)) != len)
-		return false;
-	memcpy(buf, json_object_get_string(v), len + 1);
-	return true;
-}
-
-static bool get_u64(struct json_object *o, const char *key, uint64_t *value)
-{
-	struct json_object *v;
-
-	if (!json_object_object_get_ex(o, key, &v) ||
-	    !json_object_is_type(v, json_type_int))
-		return false;
-	*value = json_object_get_uint64(v);
-	/* json-c makes 0 of negative numbers and the limit of too great ones. */
-	return json_object_get_int64(v) >= 0 && *value != UINT64_MAX;
-}
-
-static bool get_id(struct json_object *o, const char *key, uint64_t *id)
-{
-	char text[17];
-
-	if (!get_text(o, key, text, sizeof(text)) ||
-	    strlen(text) != 16 || strspn(text, "0123456789abcdef") != 16)
-		return false;
-	*id = strtoull(text, NULL, 16);
-	return true;
-}
-
 static bool get_from(struct json_object *o, struct dtl_manifest *m)
 {
 	struct json_object *v;
@@ -79,7 +38,7 @@ static bool get_from(struct json_object *o, struct dtl_manifest *m)
 	if (!json_object_object_get_ex(o, "from", &v))
 		return false;
 	m->has_from = v;
-	return !v || get_u64(o, "from", &m->from);
+	return !v || dtl_json_u64(o, "from", &m->from);
 }
 
 static bool get_bitmap(struct json_object *root, struct dtl_manifest *m)
@@ -92,12 +51,13 @@ static bool get_bitmap(struct json_object *root, struct dtl_manifest *m)
 	if (!b)
 		return true;
 	return json_object_is_type(b, json_type_object) &&
-	       get_text(b, "name", m->name, sizeof(m->name)) &&
-	       get_text(b, "uuid", m->uuid, sizeof(m->uuid)) &&
+	       dtl_json_text(b, "name", m->name, sizeof(m->name)) &&
+	       dtl_json_text(b, "uuid", m->uuid, sizeof(m->uuid)) &&
 	       strlen(m->uuid) == DTRACK_UUID_TEXT - 1 &&
-	       get_u64(b, "granularity", &m->granularity) && get_from(b, m) &&
-	       get_u64(b, "to", &m->to) && get_id(b, "run", &m->run) &&
-	       get_text(root, "mode", m->mode, sizeof(m->mode));
+	       dtl_json_u64(b, "granularity", &m->granularity) &&
+	       get_from(b, m) && dtl_json_u64(b, "to", &m->to) &&
+	       dtl_json_id(b, "run", &m->run) &&
+	       dtl_json_text(root, "mode", m->mode, sizeof(m->mode));
 }
 
 static bool get_sums(struct json_object *root, struct dtl_manifest *m)
@@ -109,15 +69,15 @@ static bool get_sums(struct json_object *root, struct dtl_manifest *m)
 	if (!json_object_object_get_ex(root, "checksums", &s) || !s)
 		return true;
 	if (!json_object_is_type(s, json_type_object) ||
-	    !get_text(s, "algorithm", algorithm, sizeof(algorithm)))
+	    !dtl_json_text(s, "algorithm", algorithm, sizeof(algorithm)))
 		return false;
 	m->has_sums = !strcmp(algorithm, ALGORITHM);
 	return !m->has_sums ||
-	       (get_u64(s, "unit", &m->sums_unit) &&
+	       (dtl_json_u64(s, "unit", &m->sums_unit) &&
 		m->sums_unit >= DTL_SUMS_MIN_UNIT &&
 		m->sums_unit <= DTL_SUMS_MAX_UNIT &&
 		!(m->sums_unit & (m->sums_unit - 1)) &&
-		get_id(s, "id", &m->sums_id));
+		dtl_json_id(s, "id", &m->sums_id));
 }
 
 /* Where it is not there the text is empty. */
@@ -125,7 +85,7 @@ static bool get_text_if_any(struct json_object *o, const char *key, char *buf,
 			    size_t size)
 {
 	return !json_object_object_get_ex(o, key, NULL) ||
-	       get_text(o, key, buf, size);
+	       dtl_json_text(o, key, buf, size);
 }
 
 static const char *interpret(struct json_object *root, struct dtl_manifest *m)
@@ -134,20 +94,20 @@ static const char *interpret(struct json_object *root, struct dtl_manifest *m)
 	uint64_t version;
 
 	if (!json_object_is_type(root, json_type_object) ||
-	    !get_text(root, "format", word, sizeof(word)) ||
+	    !dtl_json_text(root, "format", word, sizeof(word)) ||
 	    strcmp(word, FORMAT))
 		return "it is no manifest";
-	if (!get_u64(root, "version", &version))
+	if (!dtl_json_u64(root, "version", &version))
 		return broken;
 	if (version != VERSION)
 		return "it is of a newer version";
-	if (!get_text(root, "state", word, sizeof(word)))
+	if (!dtl_json_text(root, "state", word, sizeof(word)))
 		return broken;
 	m->complete = !strcmp(word, "complete");
 	if (!m->complete && strcmp(word, "incomplete"))
 		return "its state is unknown";
-	if (!get_u64(root, "size", &m->size) ||
-	    !get_text(root, "sync", m->sync, sizeof(m->sync)) ||
+	if (!dtl_json_u64(root, "size", &m->size) ||
+	    !dtl_json_text(root, "sync", m->sync, sizeof(m->sync)) ||
 	    !get_text_if_any(root, "image", m->image, sizeof(m->image)) ||
 	    !get_text_if_any(root, "backing", m->backing, sizeof(m->backing)) ||
 	    !get_bitmap(root, m) || !get_sums(root, m))
@@ -272,14 +232,6 @@ bool dtl_manifest_fits(const struct dtl_manifest *m,
 
 /* ---- Writing ------------------------------------------------------------ */
 
-static struct json_object *id_json(uint64_t id)
-{
-	char text[17];
-
-	snprintf(text, sizeof(text), "%016" PRIx64, id);
-	return json_object_new_string(text);
-}
-
 static struct json_object *sums_json(const struct dtl_manifest *m)
 {
 	struct json_object *s;
@@ -290,7 +242,7 @@ static struct json_object *sums_json(const struct dtl_manifest *m)
 	json_object_object_add(s, "algorithm",
 			       json_object_new_string(ALGORITHM));
 	json_object_object_add(s, "unit", json_object_new_uint64(m->sums_unit));
-	json_object_object_add(s, "id", id_json(m->sums_id));
+	json_object_object_add(s, "id", dtl_json_new_id(m->sums_id));
 	return s;
 }
 
@@ -308,7 +260,7 @@ static struct json_object *bitmap_json(const struct dtl_manifest *m)
 	json_object_object_add(b, "from", m->has_from ?
 			       json_object_new_uint64(m->from) : NULL);
 	json_object_object_add(b, "to", json_object_new_uint64(m->to));
-	json_object_object_add(b, "run", id_json(m->run));
+	json_object_object_add(b, "run", dtl_json_new_id(m->run));
 	return b;
 }
 
@@ -394,13 +346,9 @@ int dtl_manifest_store(struct dtrack *h, const char *path,
 		       const struct dtl_manifest *m)
 {
 	struct json_object *o = to_json(m);
-	char *text = NULL;
-	int ret = -ENOMEM;
+	char *text = dtl_json_print(o);
+	int ret = text ? replace(path, text) : -ENOMEM;
 
-	if (asprintf(&text, "%s\n", json_object_to_json_string_ext(o,
-		     JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
-		     JSON_C_TO_STRING_NOSLASHESCAPE)) >= 0)
-		ret = replace(path, text);
 	free(text);
 	json_object_put(o);
 	if (ret)

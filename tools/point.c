@@ -3,8 +3,6 @@
  * point.c - a restore point: a folder with an image of each device.
  */
 #include <errno.h>
-#include <inttypes.h>
-#include <json-c/json.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +10,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "json.h"
 #include "option.h"
 #include "point.h"
 
@@ -35,51 +34,12 @@ const char *point_format_word(int format)
 
 /* ---- Parsing ------------------------------------------------------------ */
 
-static bool get_text(struct json_object *o, const char *key, char *buf,
-		     size_t size)
-{
-	struct json_object *v;
-	size_t len;
-
-	if (!json_object_object_get_ex(o, key, &v) ||
-	    !json_object_is_type(v, json_type_string))
-		return false;
-	len = (size_t)json_object_get_string_len(v);
-	/* A NUL inside, or too long. */
-	if (len >= size || strlen(json_object_get_string(v)) != len)
-		return false;
-	memcpy(buf, json_object_get_string(v), len + 1);
-	return true;
-}
-
-static bool get_number(struct json_object *o, const char *key, uint64_t *value)
-{
-	struct json_object *v;
-
-	if (!json_object_object_get_ex(o, key, &v) ||
-	    !json_object_is_type(v, json_type_int))
-		return false;
-	*value = json_object_get_uint64(v);
-	return json_object_get_int64(v) >= 0 && *value != UINT64_MAX;
-}
-
-static bool get_run(struct json_object *o, uint64_t *run)
-{
-	char text[17];
-
-	if (!get_text(o, "run", text, sizeof(text)) ||
-	    strlen(text) != 16 || strspn(text, "0123456789abcdef") != 16)
-		return false;
-	*run = strtoull(text, NULL, 16);
-	return true;
-}
-
 static bool get_format(struct json_object *o, int *format)
 {
 	char word[16];
 	size_t i;
 
-	if (!get_text(o, "format-of-images", word, sizeof(word)))
+	if (!dtl_json_text(o, "format-of-images", word, sizeof(word)))
 		return false;
 	for (i = 0; i < ARRAY_SIZE(format_names); i++)
 		if (!strcmp(word, format_names[i])) {
@@ -93,15 +53,16 @@ static bool get_format(struct json_object *o, int *format)
 static bool get_image(struct json_object *o, struct point_image *i)
 {
 	return json_object_is_type(o, json_type_object) &&
-	       get_text(o, "device", i->device, sizeof(i->device)) &&
-	       get_text(o, "file", i->file, sizeof(i->file)) &&
+	       dtl_json_text(o, "device", i->device, sizeof(i->device)) &&
+	       dtl_json_text(o, "file", i->file, sizeof(i->file)) &&
 	       i->file[0] && i->file[0] != '.' && !strchr(i->file, '/') &&
-	       get_number(o, "size", &i->size) &&
-	       get_number(o, "bytes", &i->bytes) &&
-	       get_number(o, "modified", &i->modified) &&
-	       get_text(o, "uuid", i->uuid, sizeof(i->uuid)) &&
-	       get_number(o, "generation", &i->generation) &&
-	       get_run(o, &i->run) && get_number(o, "copied", &i->copied);
+	       dtl_json_u64(o, "size", &i->size) &&
+	       dtl_json_u64(o, "bytes", &i->bytes) &&
+	       dtl_json_u64(o, "modified", &i->modified) &&
+	       dtl_json_text(o, "uuid", i->uuid, sizeof(i->uuid)) &&
+	       dtl_json_u64(o, "generation", &i->generation) &&
+	       dtl_json_id(o, "run", &i->run) &&
+	       dtl_json_u64(o, "copied", &i->copied);
 }
 
 static const char *get_images(struct json_object *root, struct point *p)
@@ -131,17 +92,17 @@ static const char *interpret(struct json_object *root, struct point *p)
 	uint64_t version;
 
 	if (!json_object_is_type(root, json_type_object) ||
-	    !get_text(root, "format", word, sizeof(word)) ||
+	    !dtl_json_text(root, "format", word, sizeof(word)) ||
 	    strcmp(word, FORMAT))
 		return "it is no restore point's";
-	if (!get_number(root, "version", &version))
+	if (!dtl_json_u64(root, "version", &version))
 		return broken;
 	if (version != VERSION)
 		return "it is of a newer version";
-	if (!get_number(root, "number", &p->number) ||
-	    !get_number(root, "previous", &p->previous) ||
-	    !get_text(root, "time", p->time, sizeof(p->time)) ||
-	    !get_text(root, "why", p->why, sizeof(p->why)) ||
+	if (!dtl_json_u64(root, "number", &p->number) ||
+	    !dtl_json_u64(root, "previous", &p->previous) ||
+	    !dtl_json_text(root, "time", p->time, sizeof(p->time)) ||
+	    !dtl_json_text(root, "why", p->why, sizeof(p->why)) ||
 	    !get_format(root, &p->format))
 		return broken;
 	return get_images(root, p);
@@ -265,9 +226,7 @@ static void put_number(struct json_object *o, const char *key, uint64_t value)
 static struct json_object *image_json(const struct point_image *i)
 {
 	struct json_object *o = json_object_new_object();
-	char run[17];
 
-	snprintf(run, sizeof(run), "%016" PRIx64, i->run);
 	put_text(o, "device", i->device);
 	put_text(o, "file", i->file);
 	put_number(o, "size", i->size);
@@ -275,7 +234,7 @@ static struct json_object *image_json(const struct point_image *i)
 	put_number(o, "modified", i->modified);
 	put_text(o, "uuid", i->uuid);
 	put_number(o, "generation", i->generation);
-	put_text(o, "run", run);
+	json_object_object_add(o, "run", dtl_json_new_id(i->run));
 	put_number(o, "copied", i->copied);
 	return o;
 }
@@ -302,14 +261,11 @@ static struct json_object *to_json(const struct point *p)
 int point_store(const char *folder, const struct point *p)
 {
 	struct json_object *o = to_json(p);
-	char path[PATH_MAX], *text = NULL;
-	int ret = -ENOMEM;
+	char path[PATH_MAX], *text = dtl_json_print(o);
+	int ret;
 
 	snprintf(path, sizeof(path), "%s/%s", folder, POINT_FILE);
-	if (asprintf(&text, "%s\n", json_object_to_json_string_ext(o,
-		     JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
-		     JSON_C_TO_STRING_NOSLASHESCAPE)) >= 0)
-		ret = file_replace(path, text);
+	ret = text ? file_replace(path, text) : -ENOMEM;
 	free(text);
 	json_object_put(o);
 	return ret;
