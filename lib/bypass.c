@@ -85,24 +85,14 @@ static void look_at_holder(const struct dtl_bypass *b, dev_t dev, dev_t holder,
 
 static void look_at_holders(const struct dtl_bypass *b, dev_t dev)
 {
-	char path[DTL_PATH_LEN], entry[300];
-	struct dirent *e;
-	dev_t holder;
-	DIR *dir;
+	struct dtl_kin k;
 
-	dtl_sysfs_path(path, dev, "holders");
-	dir = opendir(path);
-	if (!dir)
+	if (!dtl_kin_open(&k, dev, DTL_KIN_HOLDERS))
 		return;
-	while ((e = readdir(dir))) {
-		if (e->d_name[0] == '.')
-			continue;
-		snprintf(entry, sizeof(entry), "holders/%s/dev", e->d_name);
-		dtl_sysfs_path(path, dev, entry);
-		if (dtl_sysfs_dev(path, &holder) && holder != b->top)
-			look_at_holder(b, dev, holder, e->d_name);
-	}
-	closedir(dir);
+	while (dtl_kin_next(&k))
+		if (k.dev != b->top)
+			look_at_holder(b, dev, k.dev, k.name);
+	dtl_kin_close(&k);
 }
 
 /* ---- Loop devices ------------------------------------------------------- */
@@ -218,26 +208,13 @@ static void look_at(const struct dtl_bypass *b, dev_t dev)
 
 static void look_at_parts(const struct dtl_bypass *b, dev_t disk)
 {
-	char path[DTL_PATH_LEN], entry[300], line[32];
-	struct dirent *e;
-	dev_t part;
-	DIR *dir;
+	struct dtl_kin k;
 
-	dtl_sysfs_path(path, disk, "");
-	dir = opendir(path);
-	if (!dir)
+	if (!dtl_kin_open(&k, disk, DTL_KIN_PARTS))
 		return;
-	while ((e = readdir(dir))) {
-		snprintf(entry, sizeof(entry), "%s/partition", e->d_name);
-		dtl_sysfs_path(path, disk, entry);
-		if (!dtl_sysfs_line(path, line, sizeof(line)))
-			continue;
-		snprintf(entry, sizeof(entry), "%s/dev", e->d_name);
-		dtl_sysfs_path(path, disk, entry);
-		if (dtl_sysfs_dev(path, &part))
-			look_at(b, part);
-	}
-	closedir(dir);
+	while (dtl_kin_next(&k))
+		look_at(b, k.dev);
+	dtl_kin_close(&k);
 }
 
 void dtl_bypass_find(const struct dtl_bypass *b)

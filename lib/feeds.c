@@ -206,24 +206,13 @@ static void walk_fd(struct walk *w, int fd)
 
 static void walk_slaves(struct walk *w, dev_t dev)
 {
-	char path[DTL_PATH_LEN], entry[300];
-	struct dirent *e;
-	dev_t slave;
-	DIR *dir;
+	struct dtl_kin k;
 
-	dtl_sysfs_path(path, dev, "slaves");
-	dir = opendir(path);
-	if (!dir)
+	if (!dtl_kin_open(&k, dev, DTL_KIN_SLAVES))
 		return;
-	while ((e = readdir(dir))) {
-		if (e->d_name[0] == '.')
-			continue;
-		snprintf(entry, sizeof(entry), "slaves/%s/dev", e->d_name);
-		dtl_sysfs_path(path, dev, entry);
-		if (dtl_sysfs_dev(path, &slave))
-			walk_dev(w, slave);
-	}
-	closedir(dir);
+	while (dtl_kin_next(&k))
+		walk_dev(w, k.dev);
+	dtl_kin_close(&k);
 }
 
 /* The name may be of another namespace or gone; then the number must do. */

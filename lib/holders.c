@@ -78,29 +78,18 @@ static bool used_directly(dev_t dev, char *buf, size_t size)
 /* Whoever uses a partition keeps the whole disk from being claimed. */
 static bool used_in_part(dev_t dev, char *buf, size_t size)
 {
-	char path[DTL_PATH_LEN], entry[300], user[4200];
 	bool found = false;
-	struct dirent *e;
-	dev_t part;
-	DIR *dir;
+	struct dtl_kin k;
+	char user[4200];
 
-	dtl_sysfs_path(path, dev, "");
-	dir = opendir(path);
-	if (!dir)
+	if (!dtl_kin_open(&k, dev, DTL_KIN_PARTS))
 		return false;
-	while (!found && (e = readdir(dir))) {
-		snprintf(entry, sizeof(entry), "%s/partition", e->d_name);
-		dtl_sysfs_path(path, dev, entry);
-		if (!dtl_sysfs_line(path, user, sizeof(user)))
-			continue;
-		snprintf(entry, sizeof(entry), "%s/dev", e->d_name);
-		dtl_sysfs_path(path, dev, entry);
-		found = dtl_sysfs_dev(path, &part) &&
-			used_directly(part, user, sizeof(user));
+	while (!found && dtl_kin_next(&k)) {
+		found = used_directly(k.dev, user, sizeof(user));
 		if (found)
-			snprintf(buf, size, "%s is %s", e->d_name, user);
+			snprintf(buf, size, "%s is %s", k.name, user);
 	}
-	closedir(dir);
+	dtl_kin_close(&k);
 	return found;
 }
 

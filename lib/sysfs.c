@@ -54,6 +54,57 @@ bool dtl_sysfs_disk(dev_t part, dev_t *disk)
 	return dtl_sysfs_dev(path, disk);
 }
 
+bool dtl_kin_open(struct dtl_kin *k, dev_t of, const char *kind)
+{
+	char path[DTL_PATH_LEN];
+
+	dtl_sysfs_path(path, of, kind);
+	k->of = of;
+	k->kind = kind;
+	k->dir = opendir(path);
+	return k->dir;
+}
+
+static void kin_path(const struct dtl_kin *k, const char *entry, char *path)
+{
+	char below[300];
+
+	snprintf(below, sizeof(below), "%s/%s/%s", k->kind, k->name, entry);
+	dtl_sysfs_path(path, k->of, below);
+}
+
+/* In a disk's own folder are others than those of its partitions. */
+static bool is_kin(struct dtl_kin *k)
+{
+	char path[DTL_PATH_LEN], line[32];
+
+	if (k->name[0] == '.')
+		return false;
+	kin_path(k, "partition", path);
+	if (!strcmp(k->kind, DTL_KIN_PARTS) &&
+	    !dtl_sysfs_line(path, line, sizeof(line)))
+		return false;
+	kin_path(k, "dev", path);
+	return dtl_sysfs_dev(path, &k->dev);
+}
+
+bool dtl_kin_next(struct dtl_kin *k)
+{
+	struct dirent *e;
+
+	while ((e = readdir(k->dir))) {
+		k->name = e->d_name;
+		if (is_kin(k))
+			return true;
+	}
+	return false;
+}
+
+void dtl_kin_close(struct dtl_kin *k)
+{
+	closedir(k->dir);
+}
+
 static bool is_node_of(const char *path, dev_t dev)
 {
 	struct stat st;

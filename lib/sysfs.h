@@ -5,6 +5,7 @@
 #ifndef DTL_SYSFS_H
 #define DTL_SYSFS_H
 
+#include <dirent.h>
 #include <stdio.h>
 
 #include "private.h"
@@ -45,6 +46,30 @@ bool dtl_sysfs_dev(const char *path, dev_t *dev);
  * Return: false when @part is no partition.
  */
 bool dtl_sysfs_disk(dev_t part, dev_t *disk);
+
+#define DTL_KIN_HOLDERS	"holders"
+#define DTL_KIN_SLAVES	"slaves"
+#define DTL_KIN_PARTS	""
+
+/**
+ * struct dtl_kin - a walk over the block devices in a device's folder.
+ * @dir: the folder
+ * @of: the device
+ * @kind: DTL_KIN_*
+ * @dev: the present one
+ * @name: of the present one, the kernel's
+ */
+struct dtl_kin {
+	DIR *dir;
+	dev_t of;
+	const char *kind;
+	dev_t dev;
+	const char *name;
+};
+
+bool dtl_kin_open(struct dtl_kin *k, dev_t of, const char *kind);
+bool dtl_kin_next(struct dtl_kin *k);
+void dtl_kin_close(struct dtl_kin *k);
 
 /**
  * dtl_sysfs_node() - the device node of a block device.
