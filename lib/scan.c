@@ -197,6 +197,15 @@ static int cancelled(struct dtl_scan *s)
 	return dtl_fail(s->h, -ECANCELED, NULL, "Operation canceled");
 }
 
+/* A place that the disk cannot read: behind it things go on. */
+static bool is_bad_spot(const struct dtl_scan *s, const struct dtl_scan_part *p)
+{
+	const struct dtl_source *from = p->source;
+
+	return s->unread && p->io.result == -EIO &&
+	       !(from->ops->lost && from->ops->lost(from));
+}
+
 /* Reads and looks at [@from, @to) of a piece; nothing else is in flight. */
 static int look_at_part(struct dtl_scan *s, const struct dtl_scan_piece *p,
 			uint64_t from, uint64_t to)
@@ -219,7 +228,7 @@ static int look_at_part(struct dtl_scan *s, const struct dtl_scan_piece *p,
 		return ret;
 	if (!piece.failed)
 		return s->look(s->opaque, from, to - from, data);
-	if (part->io.result != -EIO)
+	if (!is_bad_spot(s, part))
 		return read_error(s, part);
 	s->unread(s->opaque, from, to - from);
 	return 0;
@@ -232,7 +241,7 @@ static int look_closer(struct dtl_scan *s, const struct dtl_scan_piece *p)
 	uint64_t unit = s->unit, from, to;
 	int ret = 0;
 
-	if (!s->unread || bad->io.result != -EIO)
+	if (!is_bad_spot(s, bad))
 		return read_error(s, bad);
 	if (unit < bad->source->block)
 		unit = bad->source->block;
