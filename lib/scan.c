@@ -133,9 +133,10 @@ static void end_read(struct dtl_scan *s, struct dtl_scan_part *p)
 }
 
 /* Return: seconds to wait before it could begin, or 0 when it has begun. */
-static double begin_piece(struct dtl_scan *s, uint64_t end)
+static double begin_piece(struct dtl_scan *s)
 {
 	struct dtl_scan_piece *p = &s->piece[s->next % s->nr];
+	uint64_t end = s->stop;
 	unsigned int i;
 	double wait;
 
@@ -156,13 +157,32 @@ static double begin_piece(struct dtl_scan *s, uint64_t end)
 	return 0;
 }
 
-static double begin_pieces(struct dtl_scan *s, uint64_t end)
+static int find(struct dtl_scan *s, uint64_t end)
 {
-	double wait = 0;
+	struct dtrack_range range;
+	int ret = s->find(s->opaque, s->at, &range);
 
-	while (wait <= 0 && s->at < end && s->next - s->first < s->nr)
-		wait = begin_piece(s, end);
-	return wait > 0 && wait < NAP_SECONDS ? wait : NAP_SECONDS;
+	if (ret < 0)
+		return ret;
+	s->at = ret ? range.start : end;
+	s->stop = ret ? range.start + range.length : end;
+	return 0;
+}
+
+/* @wait: result: how long at most, until more could begin. */
+static int begin_pieces(struct dtl_scan *s, uint64_t end, double *wait)
+{
+	double due = 0;
+	int ret = 0;
+
+	while (!ret && due <= 0 && s->at < end && s->next - s->first < s->nr) {
+		if (s->at < s->stop)
+			due = begin_piece(s);
+		else
+			ret = find(s, end);
+	}
+	*wait = due > 0 && due < NAP_SECONDS ? due : NAP_SECONDS;
+	return ret;
 }
 
 /* One read, or a moment without one. */
@@ -291,6 +311,7 @@ int dtl_scan_run(struct dtl_scan *s, uint64_t start, uint64_t end)
 	int ret = 0;
 
 	s->at = start;
+	s->stop = s->find ? start : end;
 	s->first = 0;
 	s->next = 0;
 	while (!ret && (s->at < end || s->first != s->next)) {
@@ -298,8 +319,9 @@ int dtl_scan_run(struct dtl_scan *s, uint64_t start, uint64_t end)
 			ret = cancelled(s);
 			break;
 		}
-		wait = begin_pieces(s, end);
-		ret = await(s, wait);
+		ret = begin_pieces(s, end, &wait);
+		if (!ret && (s->at < end || s->running))
+			ret = await(s, wait);
 		if (!ret)
 			ret = look_at_done(s);
 	}

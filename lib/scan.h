@@ -53,23 +53,28 @@ struct dtl_scan_piece {
  * @jobs: most reads in flight, or 0
  * @speed: bytes a second, or 0
  * @cancel: set from outside: end soon
+ * @find: what to read at or after byte @at: 1 and a range, 0 when that was all,
+ *	or -errno with words, which ends the scan; a range begins at a multiple
+ *	of every source's block, and ends there or with the scan; NULL:
+ *	everything
  * @look: given the content of each source, in ascending order; -errno, with
  *	words, ends the scan
  * @unread: told of what a disk cannot read (EIO), in order with @look, and
  *	the scan goes on, unless the source is lost; or NULL; with one source
  *	only
  * @unit: in which that is told
- * @opaque: handed to both
+ * @opaque: handed to all
  *
  * The rest is scan.c's.
  * @queue: where reads are in flight
- * @chunk: bytes of a piece; they begin at multiples of it
+ * @chunk: most bytes of a piece
  * @room: all buffers
  * @piece: a ring
  * @nr: of pieces in it
  * @first: number of the oldest
  * @next: number of the next
  * @at: where that begins
+ * @stop: up to there all is to be read
  * @running: reads in flight
  * @pace: of @speed
  */
@@ -79,6 +84,7 @@ struct dtl_scan {
 	unsigned int jobs;
 	uint64_t speed;
 	const atomic_int *cancel;
+	int (*find)(void *opaque, uint64_t at, struct dtrack_range *range);
 	int (*look)(void *opaque, uint64_t start, size_t len,
 		    const char *const data[DTL_SCAN_SOURCES]);
 	void (*unread)(void *opaque, uint64_t start, size_t len);
@@ -93,6 +99,7 @@ struct dtl_scan {
 	unsigned int first;
 	unsigned int next;
 	uint64_t at;
+	uint64_t stop;
 	unsigned int running;
 	struct dtl_pace pace;
 };

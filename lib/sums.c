@@ -261,3 +261,42 @@ int dtl_sums_get(struct dtrack *h, const struct dtl_sums *s, uint64_t first,
 		sum[i] = le64toh(sum[i]);
 	return 0;
 }
+
+/* Return: the first unit at or after @nr that is not in a hole of the file. */
+static uint64_t skip_hole(const struct dtl_sums *s, uint64_t nr)
+{
+	off_t at = lseek(s->fd, place(nr), SEEK_DATA);
+
+	if (at < 0)
+		return errno == ENXIO ? UINT64_MAX : nr;
+	return ((uint64_t)at - DTL_SUMS_HEADER) / sizeof(uint64_t);
+}
+
+int dtl_sums_find(struct dtrack *h, const struct dtl_sums *s, uint64_t at,
+		  struct dtrack_range *range)
+{
+	const uint64_t all = units(s->size, s->unit);
+	uint64_t first = at / s->unit, sum[BATCH];
+	size_t nr, from, to;
+	int ret;
+
+	for (first = skip_hole(s, first); first < all;
+	     first = skip_hole(s, first + nr)) {
+		nr = all - first < BATCH ? all - first : BATCH;
+		ret = dtl_sums_get(h, s, first, sum, nr);
+		if (ret)
+			return ret;
+		for (from = 0; from < nr && !sum[from]; from++)
+			;
+		if (from == nr)
+			continue;
+		for (to = from; to < nr && sum[to]; to++)
+			;
+		range->start = (first + from) * s->unit;
+		range->length = (to - from) * s->unit;
+		if (range->length > s->size - range->start)
+			range->length = s->size - range->start;
+		return 1;
+	}
+	return 0;
+}

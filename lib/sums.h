@@ -127,6 +127,18 @@ int dtl_sums_sync(struct dtrack *h, struct dtl_sums *s);
 int dtl_sums_get(struct dtrack *h, const struct dtl_sums *s, uint64_t first,
 		 uint64_t *sum, size_t nr);
 
+/**
+ * dtl_sums_find() - find what has sums.
+ * @h: the handle
+ * @s: open
+ * @at: where to begin, a multiple of the unit
+ * @range: result: bytes whose sums are known; there may be more behind them
+ *
+ * Return: 1, 0 when there is nothing known from @at on, or an errno with words.
+ */
+int dtl_sums_find(struct dtrack *h, const struct dtl_sums *s, uint64_t at,
+		  struct dtrack_range *range);
+
 /** dtl_sums_close() - close the file, if it is open. */
 void dtl_sums_close(struct dtl_sums *s);
 

@@ -70,6 +70,43 @@ static const struct dtl_source_ops mem_ops = {
 
 static uint64_t looked_at, lost;
 static char words[8192];
+static bool wanted[ROOM / 4096];
+static unsigned int seen[ROOM / 4096];
+static int find_ends;
+
+/* All that is wanted, cut as it comes. */
+static int find(void *opaque, uint64_t at, struct dtrack_range *range)
+{
+	uint64_t i = at / 4096, n;
+
+	(void)opaque;
+	CHECK_INT(0, at % 4096);
+	while (i * 4096 < SIZE && !wanted[i])
+		i++;
+	if (i * 4096 >= SIZE)
+		return find_ends;
+	for (n = 1; (i + n) * 4096 < SIZE && wanted[i + n] && chance(50); n++)
+		;
+	range->start = i * 4096;
+	range->length = n * 4096;
+	if (range->length > SIZE - range->start)
+		range->length = SIZE - range->start;
+	return 1;
+}
+
+static int look_at_found(void *opaque, uint64_t start, size_t len,
+			 const char *const data[DTL_SCAN_SOURCES])
+{
+	uint64_t i;
+
+	(void)opaque;
+	CHECK(start >= looked_at && !(start % 4096), "%" PRIu64, start);
+	CHECK(!memcmp(data[0], memory[0] + start, len), "the content");
+	looked_at = start + len;
+	for (i = start / 4096; i * 4096 < looked_at; i++)
+		seen[i]++;
+	return 0;
+}
 
 static int look(void *opaque, uint64_t start, size_t len,
 		const char *const data[DTL_SCAN_SOURCES])
@@ -99,6 +136,8 @@ static void unread(void *opaque, uint64_t start, size_t len)
 	lost += len;
 }
 
+static bool finds;
+
 static int scan(unsigned int sources, bool may_lose, uint64_t unit,
 		uint64_t size)
 {
@@ -110,7 +149,8 @@ static int scan(unsigned int sources, bool may_lose, uint64_t unit,
 		.source = { &source[0], sources > 1 ? &source[1] : NULL },
 		.jobs = (unsigned int)chance(40),
 		.cancel = &cancel,
-		.look = look,
+		.find = finds ? find : NULL,
+		.look = finds ? look_at_found : look,
 		.unread = may_lose ? unread : NULL,
 		.unit = unit,
 		.opaque = &s,
@@ -203,6 +243,30 @@ static void test_unread(void)
 	}
 }
 
+/* What is found is looked at once, and nothing else is read. */
+static void test_find(void)
+{
+	unsigned int i, k, few;
+
+	finds = true;
+	for (k = 0; k < 20 && !check_why[0]; k++) {
+		fresh(0);
+		few = 1 + (unsigned int)chance(40);
+		memset(seen, 0, sizeof(seen));
+		for (i = 0; i < ROOM / 4096; i++) {
+			wanted[i] = i * 4096 < SIZE && k && !chance(few);
+			bad[i * 8] = !wanted[i];
+		}
+		find_ends = k % 3 == 1 ? -ENODATA : 0;
+		if (find_ends)
+			wanted[SIZE / 4096] = false;
+		CHECK_INT(find_ends, scan(1, false, 4096, SIZE));
+		for (i = 0; !find_ends && i < ROOM / 4096; i++)
+			CHECK_INT(wanted[i], seen[i]);
+	}
+	finds = false;
+}
+
 static void test_cancel(void)
 {
 	fresh(0);
@@ -222,6 +286,7 @@ int main(void)
 		{ "scan-in-order", test_order },
 		{ "scan-error", test_error },
 		{ "scan-unread", test_unread },
+		{ "scan-find", test_find },
 		{ "scan-cancel", test_cancel },
 		{ 0 },
 	};

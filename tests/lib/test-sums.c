@@ -25,6 +25,7 @@
 
 #define SIZE	((4U << 20) + 1536)
 #define MOST	(SIZE / 4096 + 1)
+#define MOST_UNITS	(SIZE / 512)
 
 static const struct dtrack_dev dev = { 4001, 7 };
 
@@ -583,6 +584,72 @@ static void test_refused(void)
 	CHECK_INT(0, result.bytes_checked);
 }
 
+static void check_found(struct dtrack *h, const struct dtl_sums *s,
+			const bool *known, uint64_t nr)
+{
+	bool have[MOST_UNITS] = { 0 };
+	struct dtrack_range r = { 0 };
+	uint64_t at = 0, i;
+	int ret;
+
+	while ((ret = dtl_sums_find(h, s, at, &r)) > 0) {
+		CHECK(r.start >= at && !(r.start % s->unit) && r.length,
+		      "%" PRIu64 "+%" PRIu64, (uint64_t)r.start,
+		      (uint64_t)r.length);
+		at = r.start + r.length;
+		CHECK(at == s->size || (at < s->size && !(at % s->unit)),
+		      "a part of a unit");
+		for (i = r.start / s->unit; i * s->unit < at; i++)
+			have[i] = true;
+		if (at == s->size)
+			break;
+	}
+	CHECK(ret >= 0, "%s", dtrack_errmsg(h));
+	for (i = 0; i < nr; i++)
+		CHECK(have[i] == known[i], "unit %" PRIu64 " is %sfound", i,
+		      have[i] ? "" : "not ");
+}
+
+/* Runs of units that are known, from none to all, with holes in the file. */
+static void test_find(void)
+{
+	static bool known[MOST_UNITS];
+	unsigned int k;
+
+	for (k = 0; k < 20 && !check_why[0]; k++) {
+		struct dtl_manifest m = {
+			.has_sums = true, .sums_unit = 512, .sums_id = 1,
+			.size = 512 * (1 + chance(MOST_UNITS - 1)),
+		};
+		uint64_t at = 0, n, nr;
+		struct dtl_sums s;
+		struct dtrack *h;
+
+		if (k % 2)
+			m.size -= chance(512);
+		nr = (m.size + 511) / 512;
+		memset(known, 0, sizeof(known));
+		dtrack_new(&h);
+		CHECK_INT(0, dtl_sums_create(h, manifest, &m, &s));
+		while (k && at < nr) {
+			n = 1 + chance(chance(3) ? 20 : 6000);
+			n = n < nr - at ? n : nr - at;
+			if (chance(2)) {
+				uint64_t start = at * 512, end = start + n * 512;
+
+				end = end < m.size ? end : m.size;
+				CHECK_INT(0, dtl_sums_put(h, &s, start, data,
+							  end - start));
+				memset(known + at, true, n);
+			}
+			at += n;
+		}
+		check_found(h, &s, known, nr);
+		dtl_sums_close(&s);
+		dtrack_free(h);
+	}
+}
+
 static void test_sizes(void)
 {
 	static struct list l;
@@ -613,6 +680,7 @@ int main(void)
 		{ "sums-over-many-nights", test_nights },
 		{ "sums-survive-loss-of-power", test_power },
 		{ "sums-unknown-when-forced", test_unknown },
+		{ "sums-find", test_find },
 		{ "verify-refused", test_refused },
 		{ "verify-sizes", test_sizes },
 		{ 0 },
