@@ -166,6 +166,18 @@ static int draw_id(struct dtrack_run *run, uint64_t *id)
 	return 0;
 }
 
+/* No larger than what is read at once: of a part there is no checksum. */
+static uint64_t new_sums_unit(const struct dtrack_run *run)
+{
+	uint64_t unit = run->granularity < DTL_SUMS_MAX_UNIT ?
+			run->granularity : DTL_SUMS_MAX_UNIT;
+	const uint64_t most = run->options.request_size;
+
+	while (most && unit > most && unit > DTL_SUMS_MIN_UNIT)
+		unit /= 2;
+	return unit;
+}
+
 /*
  * The checksums of a target that fits are right but in what this run copies.
  * Of any other nothing is known.
@@ -183,8 +195,7 @@ static int choose_sums(struct dtrack_run *run)
 	    !dtl_sums_open(run->h, run->target.manifest, m, true, &run->sums))
 		return 0;
 	dtl_error_restore(run->h, &first);
-	m->sums_unit = run->granularity < DTL_SUMS_MAX_UNIT ?
-		       run->granularity : DTL_SUMS_MAX_UNIT;
+	m->sums_unit = new_sums_unit(run);
 	return draw_id(run, &m->sums_id);
 }
 
