@@ -840,10 +840,15 @@ void dtrack_run_free(struct dtrack_run *run);
 
 /* ---- Verifying and restoring ------------------------------------------- */
 
+#define DTRACK_VERIFY_ALONE	(1U << 0)	/* of a qcow2 image the content
+						 * of what it lies over is not
+						 * read, only their links
+						 */
+
 /**
  * struct dtrack_verify_options - what to verify.
  * @size: sizeof(struct dtrack_verify_options)
- * @flags: 0
+ * @flags: DTRACK_VERIFY_*
  * @target: what a run has written, as in struct dtrack_run_options but without
  *	",backing="
  * @device: a block device to compare it with, tracked or not: a path if it
@@ -855,7 +860,9 @@ void dtrack_run_free(struct dtrack_run *run);
  * @found: told of what is not as it should be, or NULL.  @range: bytes that
  *	differ, ascending, or NULL when it is not about bytes; @why: words, or
  *	NULL: they are the wrong ones.  Both are borrowed
- * @opaque: handed to both
+ * @opaque: handed to all
+ * @image: told of each image that the target lies over, by its path, before it is
+ *	read: what is found from then on is found in it; or NULL
  */
 struct dtrack_verify_options {
 	size_t size;
@@ -869,6 +876,7 @@ struct dtrack_verify_options {
 	void (*found)(void *opaque, const struct dtrack_range *range,
 		      const char *why);
 	void *opaque;
+	void (*image)(void *opaque, const char *path);
 };
 
 #define DTRACK_VERIFY_OPTIONS_INIT				\
@@ -881,8 +889,10 @@ struct dtrack_verify_options {
  * @live: the device is in use: what differs may have been written meanwhile
  * @bytes_total: bytes that should be there: of the device, else by the manifest
  * @bytes_checked: bytes of them that were compared with the device, or have a
- *	checksum that is known
+ *	checksum that is known: in the target or in what it lies over
  * @bytes_different: bytes in what was found
+ * @images: number of images that were compared with their checksums, the target
+ *	among them
  */
 struct dtrack_verify_result {
 	int state;
@@ -891,6 +901,7 @@ struct dtrack_verify_result {
 	uint64_t bytes_total;
 	uint64_t bytes_checked;
 	uint64_t bytes_different;
+	unsigned int images;
 };
 
 struct dtrack_verify;
@@ -904,7 +915,8 @@ struct dtrack_verify;
  * Needs no kernel module, but the manifest without a device: a target that has
  * none (a block device, or another's file) cannot be verified so.  One that is
  * missing, has another size than its manifest says or cannot be read in places is
- * a finding, no error.
+ * a finding, no error.  Of a qcow2 image all images that it lies over are verified,
+ * too, one after the other, each with its own manifest and checksums.
  *
  * Return: 0; -ESTALE for a target that is 'incomplete', without a device;
  * -ENOENT without target and manifest, or without a manifest; -EBADMSG when
@@ -921,8 +933,10 @@ int dtrack_verify_new(struct dtrack *h,
  *
  * What differs is told in units of the target's granule, at most 64 KiB.
  *
- * Return: 0 when all is as it should be; 1 when something was found; -ECANCELED;
- * or the errno of what failed.
+ * Return: 0 when all is as it should be; 1 when something was found; -ENODATA when
+ * nothing was, but an image that the target lies over is without a manifest (and
+ * was forced to be there), 'incomplete', or without checksums that can be used;
+ * -ECANCELED; or the errno of what failed.
  */
 int dtrack_verify_execute(struct dtrack_verify *v);
 

@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "bits.h"
 #include "finding.h"
 
 /* Sums that are read with one call. */
@@ -29,10 +30,20 @@ void dtl_finding_add(struct dtl_finding *f, uint64_t start, uint64_t length)
 	f->range = (struct dtrack_range){ start, length };
 }
 
+/* Of what lies below, some may be beyond the end. */
+static void set_known(struct dtr_bitmap *known, uint64_t start, uint64_t len)
+{
+	if (!known || start >= known->size)
+		return;
+	if (len > known->size - start)
+		len = known->size - start;
+	dtr_bitmap_set_range(known, start >> known->shift,
+			     (start + len - 1) >> known->shift);
+}
+
 /* @nr units from @start on. */
 static void judge(uint64_t start, const char *data, size_t len, uint64_t unit,
-		  const uint64_t *sum, size_t nr, struct dtl_finding *f,
-		  uint64_t *known)
+		  const uint64_t *sum, size_t nr, struct dtl_finding *f)
 {
 	size_t i, at, n;
 
@@ -41,16 +52,14 @@ static void judge(uint64_t start, const char *data, size_t len, uint64_t unit,
 		n = len - at < unit ? len - at : unit;
 		if (!sum[i])
 			continue;
-		if (known)
-			*known += n;
+		set_known(f->known, start + at, n);
 		if (sum[i] != dtl_sum(data + at, n))
 			dtl_finding_add(f, start + at, n);
 	}
 }
 
 int dtl_finding_sums(struct dtrack *h, const struct dtl_sums *s, uint64_t start,
-		     const char *data, size_t len, struct dtl_finding *f,
-		     uint64_t *known)
+		     const char *data, size_t len, struct dtl_finding *f)
 {
 	uint64_t sum[BATCH];
 	size_t at, n;
@@ -62,7 +71,7 @@ int dtl_finding_sums(struct dtrack *h, const struct dtl_sums *s, uint64_t start,
 				   (n + s->unit - 1) / s->unit);
 		if (!ret)
 			judge(start + at, data + at, n, s->unit, sum,
-			      (n + s->unit - 1) / s->unit, f, known);
+			      (n + s->unit - 1) / s->unit, f);
 	}
 	return ret;
 }

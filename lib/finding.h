@@ -7,12 +7,16 @@
 
 #include "sums.h"
 
+struct dtr_bitmap;
+
 /**
  * struct dtl_finding - what was found.
  * @found: told of each range, or NULL
  * @opaque: handed to it
  * @range: the present one, which may grow; none when it is empty
  * @bytes: of all
+ * @known: where it is set what has a checksum, in granules of at most a unit; or
+ *	NULL
  */
 struct dtl_finding {
 	void (*found)(void *opaque, const struct dtrack_range *range,
@@ -20,6 +24,7 @@ struct dtl_finding {
 	void *opaque;
 	struct dtrack_range range;
 	uint64_t bytes;
+	struct dtr_bitmap *known;
 };
 
 /** dtl_finding_add() - bytes; not before those that were added before. */
@@ -36,13 +41,11 @@ void dtl_finding_end(struct dtl_finding *f);
  * @data: it
  * @len: bytes of it; whole units, the last may end with the content
  * @f: what differs is added
- * @known: result: bytes whose checksum is known are added; or NULL
  *
  * Return: 0 or an errno with words.
  */
 int dtl_finding_sums(struct dtrack *h, const struct dtl_sums *s, uint64_t start,
-		     const char *data, size_t len, struct dtl_finding *f,
-		     uint64_t *known);
+		     const char *data, size_t len, struct dtl_finding *f);
 
 /**
  * dtl_finding_compare() - compare content with other content.

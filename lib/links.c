@@ -12,19 +12,20 @@
 
 #include "links.h"
 
-/* A chain may be long, but must not be a ring. */
-#define MAX_LINKS	1000
-
 /* From the folder of @path, by its real name.  Return: whether it fits. */
 static bool resolve(char *path, size_t size, const char *backing)
 {
-	char real[PATH_MAX];
+	char real[PATH_MAX], name[PATH_MAX];
 
-	if (backing[0] == '/')
-		return snprintf(path, size, "%s", backing) < (int)size;
-	if (!realpath(path, real))
+	if (!realpath(path, real) && snprintf(real, sizeof(real), "%s", path) >=
+				     (int)sizeof(real))
 		return false;
-	return snprintf(path, size, "%s/%s", dirname(real), backing) <
+	if (backing[0] == '/')
+		real[0] = '\0';
+	if (snprintf(name, sizeof(name), "%s%s%s", real[0] ? dirname(real) : "",
+		     real[0] ? "/" : "", backing) >= (int)sizeof(name))
+		return false;
+	return snprintf(path, size, "%s", realpath(name, real) ? : name) <
 	       (int)size;
 }
 
@@ -38,28 +39,34 @@ static bool is_link(const struct dtl_manifest *below,
 		below->from == above->from);
 }
 
-bool dtl_links_check(struct dtrack *h, const char *path, struct dtl_manifest *m,
-		     char *why, size_t size)
+static int load(struct dtrack *h, const char *path, struct dtl_manifest *m)
 {
-	char at[PATH_MAX], name[PATH_MAX];
-	struct dtl_manifest below;
-	unsigned int i;
+	char name[PATH_MAX];
+	int ret = dtl_manifest_name(h, path, name, sizeof(name));
 
-	snprintf(at, sizeof(at), "%s", path);
-	for (i = 0; i < MAX_LINKS && m->backing[0] && m->has_from; i++) {
-		if (!resolve(at, sizeof(at), m->backing) ||
-		    dtl_manifest_name(h, at, name, sizeof(name)) ||
-		    dtl_manifest_load(h, name, &below)) {
-			snprintf(why, size, "'%s', which it lies over, has no manifest",
-				 m->backing);
-			return false;
-		}
-		if (!is_link(&below, m)) {
-			snprintf(why, size, "'%s' is not what it was made over",
-				 m->backing);
-			return false;
-		}
-		*m = below;
+	if (!ret)
+		ret = dtl_manifest_load(h, name, m);
+	if (ret == -ENOENT)
+		dtl_fail(h, ret, DTL_CLASS_GENERIC, "'%s' has no manifest",
+			 path);
+	return ret;
+}
+
+enum dtl_link dtl_links_next(struct dtrack *h, char *path, size_t size,
+			     struct dtl_manifest *m)
+{
+	struct dtl_manifest above = *m;
+
+	if (!above.backing[0])
+		return DTL_LINK_END;
+	if (!resolve(path, size, above.backing)) {
+		dtl_fail(h, -ENAMETOOLONG, NULL,
+			 "The name of target '%s' is too long", above.backing);
+		return DTL_LINK_LOST;
 	}
-	return true;
+	if (load(h, path, m))
+		return DTL_LINK_LOST;
+	if (!above.has_from)
+		return DTL_LINK_FORCED;
+	return is_link(m, &above) ? DTL_LINK_GOOD : DTL_LINK_OTHER;
 }

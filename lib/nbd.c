@@ -719,11 +719,6 @@ uint64_t dtl_nbd_size(const struct dtl_nbd *nbd)
 	return nbd->size;
 }
 
-void dtl_nbd_heed(struct dtl_nbd *nbd, const atomic_int *cancel)
-{
-	nbd->place.cancel = cancel;
-}
-
 uint32_t dtl_nbd_unit(const struct dtl_nbd *nbd)
 {
 	return nbd->unit > DEFAULT_UNIT ? nbd->unit : DEFAULT_UNIT;

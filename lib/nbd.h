@@ -51,9 +51,6 @@ int dtl_nbd_open(struct dtrack *h, const struct dtl_nbd_place *place,
 /** dtl_nbd_size() - bytes of the export, as far as it can be read. */
 uint64_t dtl_nbd_size(const struct dtl_nbd *nbd);
 
-/** dtl_nbd_heed() - look at a cancel from now on, see struct dtl_nbd_place. */
-void dtl_nbd_heed(struct dtl_nbd *nbd, const atomic_int *cancel);
-
 /**
  * dtl_nbd_unit() - what reads must begin and end at multiples of.
  *

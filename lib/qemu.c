@@ -34,32 +34,30 @@ static int qemu_img(struct dtrack *h, char *const argv[],
 	return ret;
 }
 
-/* Of the chain's first image. */
+/* Of an image, or of a chain's first. */
 static bool virtual_size(const char *text, uint64_t *size)
 {
-	struct json_object *chain = json_tokener_parse(text), *first, *v;
+	struct json_object *it = json_tokener_parse(text), *first = it, *v;
 	bool good = false;
 
-	if (json_object_is_type(chain, json_type_array) &&
-	    json_object_array_length(chain)) {
-		first = json_object_array_get_idx(chain, 0);
-		good = json_object_is_type(first, json_type_object) &&
-		       json_object_object_get_ex(first, "virtual-size", &v) &&
-		       json_object_is_type(v, json_type_int) &&
-		       json_object_get_int64(v) >= 0;
-		if (good)
-			*size = json_object_get_uint64(v);
-	}
-	json_object_put(chain);
+	if (json_object_is_type(it, json_type_array))
+		first = json_object_array_get_idx(it, 0);
+	good = json_object_is_type(first, json_type_object) &&
+	       json_object_object_get_ex(first, "virtual-size", &v) &&
+	       json_object_is_type(v, json_type_int) &&
+	       json_object_get_int64(v) >= 0;
+	if (good)
+		*size = json_object_get_uint64(v);
+	json_object_put(it);
 	return good;
 }
 
 int dtl_qemu_look(struct dtrack *h, const char *path, const char *format,
-		  uint64_t *size)
+		  bool alone, uint64_t *size)
 {
 	char *const argv[] = {
-		"qemu-img", "info", "--output=json", "--backing-chain", "-U",
-		"-f", (char *)format, (char *)path, NULL,
+		"qemu-img", "info", "--output=json", "-U", "-f", (char *)format,
+		(char *)path, alone ? NULL : "--backing-chain", NULL,
 	};
 	struct dtl_child_text *text = malloc(sizeof(*text));
 	int ret;
@@ -168,5 +166,56 @@ int dtl_qemu_serve(struct dtrack *h, const char *path, const char *format,
 	if (ret)
 		ret = improve(h, place->name, fd, ret);
 	dtl_close(fd);
+	return ret;
+}
+
+/* A file may have any name, but a JSON string is UTF-8. */
+static bool is_json(const char *text)
+{
+	struct json_tokener *t = json_tokener_new();
+	bool good = false;
+
+	if (t) {
+		json_tokener_set_flags(t, JSON_TOKENER_VALIDATE_UTF8);
+		json_object_put(json_tokener_parse_ex(t, text, -1));
+		good = json_tokener_get_error(t) == json_tokener_success;
+		json_tokener_free(t);
+	}
+	return good;
+}
+
+/* Without what it lies over.  Return: what qemu takes for a name, or NULL. */
+static char *name_alone(const char *path)
+{
+	struct json_object *image = json_object_new_object();
+	struct json_object *file = json_object_new_object();
+	const char *text;
+	char *name;
+
+	json_object_object_add(file, "filename", json_object_new_string(path));
+	json_object_object_add(image, "driver", json_object_new_string("qcow2"));
+	json_object_object_add(image, "backing", NULL);
+	json_object_object_add(image, "file", file);
+	text = json_object_to_json_string_ext(image,
+					      JSON_C_TO_STRING_NOSLASHESCAPE);
+	if (!is_json(text))
+		name = strdup(path);
+	else if (asprintf(&name, "json:%s", text) < 0)
+		name = NULL;
+	json_object_put(image);
+	return name;
+}
+
+int dtl_qemu_serve_alone(struct dtrack *h, const char *path,
+			 const struct dtl_nbd_place *place,
+			 struct dtl_nbd **nbd)
+{
+	char *name = name_alone(path);
+	int ret;
+
+	if (!name)
+		return dtl_nomem(h);
+	ret = dtl_qemu_serve(h, name, "qcow2", place, nbd);
+	free(name);
 	return ret;
 }

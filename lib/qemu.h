@@ -10,16 +10,17 @@
 #include "nbd.h"
 
 /**
- * dtl_qemu_look() - whether an image and all that it is made of can be opened.
+ * dtl_qemu_look() - whether an image and all that it lies over can be opened.
  * @h: the handle
  * @path: the image
  * @format: "raw" or "qcow2"
+ * @alone: the image only
  * @size: result, bytes that it stands for
  *
  * Return: 0, -ENOLINK when one cannot, or another errno; with words.
  */
 int dtl_qemu_look(struct dtrack *h, const char *path, const char *format,
-		  uint64_t *size);
+		  bool alone, uint64_t *size);
 
 /**
  * dtl_qemu_create() - make a qcow2 image, whatever the file was before.
@@ -46,5 +47,14 @@ int dtl_qemu_create(struct dtrack *h, const char *path, uint64_t size,
  */
 int dtl_qemu_serve(struct dtrack *h, const char *path, const char *format,
 		   const struct dtl_nbd_place *place, struct dtl_nbd **nbd);
+
+/**
+ * dtl_qemu_serve_alone() - the same, of a qcow2 image without what it lies over.
+ *
+ * What the image does not have itself is not to be read.
+ */
+int dtl_qemu_serve_alone(struct dtrack *h, const char *path,
+			 const struct dtl_nbd_place *place,
+			 struct dtl_nbd **nbd);
 
 #endif

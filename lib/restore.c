@@ -168,9 +168,10 @@ static int open_sums(struct dtrack_restore *r)
 
 static int open_target(struct dtrack_restore *r)
 {
-	int ret = dtl_source_open(r->h, r->target_name, &r->source);
+	int ret;
 
-	dtl_source_heed(&r->source, &r->cancel);
+	r->source.cancel = &r->cancel;
+	ret = dtl_source_open(r->h, r->target_name, &r->source);
 	if (!ret)
 		ret = load_manifest(r);
 	if (!ret)
@@ -305,7 +306,7 @@ static int seen(void *opaque, uint64_t start, const char *data, size_t len)
 		f.opaque = r->options.opaque;
 	}
 	ret = dtl_finding_sums(r->h, &r->sums, start + skip, data + skip,
-			       len - skip, &f, NULL);
+			       len - skip, &f);
 	dtl_finding_end(&f);
 	if (ret || !f.bytes || forced(r))
 		return ret;

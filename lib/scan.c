@@ -164,8 +164,8 @@ static int find(struct dtl_scan *s, uint64_t end)
 
 	if (ret < 0)
 		return ret;
-	s->at = ret ? range.start : end;
-	s->stop = ret ? range.start + range.length : end;
+	s->at = ret && range.start < end ? range.start : end;
+	s->stop = ret && range.length < end - s->at ? s->at + range.length : end;
 	return 0;
 }
 

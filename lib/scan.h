@@ -55,7 +55,7 @@ struct dtl_scan_piece {
  * @cancel: set from outside: end soon
  * @find: what to read at or after byte @at: 1 and a range, 0 when that was all,
  *	or -errno with words, which ends the scan; a range begins at a multiple
- *	of every source's block, and ends there or with the scan; NULL:
+ *	of every source's block; so it ends, or with or beyond the scan; NULL:
  *	everything
  * @look: given the content of each source, in ascending order; -errno, with
  *	words, ends the scan

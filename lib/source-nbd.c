@@ -51,7 +51,12 @@ static void measure(struct dtl_source *s)
 
 int dtl_source_open_nbd(struct dtrack *h, const char *uri, struct dtl_source *s)
 {
-	const struct dtl_nbd_place place = { .name = s->path, .uri = uri };
+	const struct dtl_nbd_place place = {
+		.name = s->path,
+		.uri = uri,
+		.patience = s->patience,
+		.cancel = s->cancel,
+	};
 	int ret;
 
 	s->ops = &nbd_ops;
@@ -69,7 +74,11 @@ int dtl_source_open_nbd(struct dtrack *h, const char *uri, struct dtl_source *s)
 
 int dtl_source_serve_qcow2(struct dtrack *h, struct dtl_source *s)
 {
-	const struct dtl_nbd_place place = { .name = s->path };
+	const struct dtl_nbd_place place = {
+		.name = s->path,
+		.patience = s->patience,
+		.cancel = s->cancel,
+	};
 	char *real = realpath(s->path, NULL);
 	uint64_t size;
 	int ret;
@@ -77,8 +86,10 @@ int dtl_source_serve_qcow2(struct dtrack *h, struct dtl_source *s)
 	if (!real)
 		return dtl_open_error(h, s->path);
 	s->ops = &nbd_ops;
-	ret = dtl_qemu_look(h, real, "qcow2", &size);
-	if (!ret)
+	ret = dtl_qemu_look(h, real, "qcow2", s->alone, &size);
+	if (!ret && s->alone)
+		ret = dtl_qemu_serve_alone(h, real, &place, &s->nbd);
+	else if (!ret)
 		ret = dtl_qemu_serve(h, real, "qcow2", &place, &s->nbd);
 	free(real);
 	if (!ret)

@@ -54,12 +54,6 @@ void dtl_source_close(struct dtl_source *s)
 	s->ops = NULL;
 }
 
-void dtl_source_heed(struct dtl_source *s, const atomic_int *cancel)
-{
-	if (s->nbd)
-		dtl_nbd_heed(s->nbd, cancel);
-}
-
 const char *dtl_source_why(const struct dtl_source *s, int err)
 {
 	const char *lost = s->ops && s->ops->lost ? s->ops->lost(s) : NULL;
@@ -196,7 +190,6 @@ int dtl_source_open(struct dtrack *h, const char *name, struct dtl_source *s)
 	bool raw = !strncmp(name, "raw:", 4), qcow2 = dtl_target_is_qcow2(name);
 	int ret;
 
-	dtl_source_init(s);
 	if (dtl_target_is_nbd(name))
 		return dtl_source_open_nbd(h, name, s);
 	if (raw || qcow2)

@@ -27,6 +27,10 @@ struct dtl_source_ops {
 
 /**
  * struct dtl_source - a source.
+ * @patience: seconds that a server may be silent, 0 for the default
+ * @cancel: set from outside: hurry; or NULL
+ * @alone: an image without what it lies over, which need not be there; what it
+ *	does not have itself is not to be read
  * @ops: its kind; NULL when it is not open
  * @fd: file or device, -1 when it is not open, or of another kind
  * @block: reads begin and end at multiples of it, at the end beyond @size, and
@@ -40,6 +44,9 @@ struct dtl_source_ops {
  * @nbd: the server that reads it, or NULL
  */
 struct dtl_source {
+	unsigned int patience;
+	const atomic_int *cancel;
+	bool alone;
 	const struct dtl_source_ops *ops;
 	int fd;
 	uint32_t block;
@@ -62,15 +69,16 @@ void dtl_source_init(struct dtl_source *s);
  * @h: the handle
  * @name: PATH, raw:PATH, qcow2:PATH or an NBD URI; a PATH without a prefix is
  *	what its manifest says
- * @s: result; dtl_source_close() it, also on errors; @path and @manifest are
- *	right also when it does not exist
+ * @s: of dtl_source_init(), the first three are the caller's; dtl_source_close()
+ *	it, also on errors; @path and @manifest are right also when it does not
+ *	exist
  *
  * A file is read directly where that is possible, an image by qemu-nbd; both are
  * locked: against runs, not against other readers.
  *
  * Return: 0; -EBUSY when a run is writing it, -EINVAL when it is neither a file
- * nor a block device, -ENOLINK when an image is there but it or what it lies over
- * cannot be opened, or the errno of opening it; with words.
+ * nor a block device, -ENOLINK when an image is there but it cannot be opened, or
+ * unless @alone what it lies over, or the errno of opening it; with words.
  */
 int dtl_source_open(struct dtrack *h, const char *name, struct dtl_source *s);
 
@@ -86,13 +94,6 @@ int dtl_source_open(struct dtrack *h, const char *name, struct dtl_source *s);
  */
 int dtl_source_open_device(struct dtrack *h, const char *path,
 			   struct dtl_source *s);
-
-/**
- * dtl_source_heed() - look at a cancel while waiting for a server.
- * @s: open
- * @cancel: set from outside; stays until the source is closed
- */
-void dtl_source_heed(struct dtl_source *s, const atomic_int *cancel);
 
 /** dtl_source_why() - words for an error that came back from it. */
 const char *dtl_source_why(const struct dtl_source *s, int err);

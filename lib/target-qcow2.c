@@ -295,7 +295,7 @@ static int open_backing(struct dtrack *h, const char *name,
 		return ret;
 	image->backing_format = is_raw(h, image, name) ? "raw" : "qcow2";
 	return dtl_qemu_look(h, image->backing_path, image->backing_format,
-			     &size);
+			     false, &size);
 }
 
 /* @backing: what is behind ",backing=", or NULL */

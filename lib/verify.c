@@ -4,14 +4,21 @@
  *
  * With a device: its content.  Without one: what the manifest and the checksums
  * beside the target say.  Writes nothing.
+ *
+ * What lies below an image is verified after it, image by image, each by itself:
+ * what has a checksum there was written there, and is not read from below.  Only
+ * one is open at a time: our lock on a raw file keeps qemu from opening it.
  */
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "bits.h"
 #include "finding.h"
 #include "holders.h"
 #include "links.h"
+#include "qemu.h"
 #include "scan.h"
 
 /* Without a manifest to say it. */
@@ -23,13 +30,23 @@
  * @options: with strings of our own
  * @target_name: owns @options.target
  * @device_name: owns @options.device
- * @target: what is verified; not open when it is missing
+ * @target: what is verified, or the image below it that is looked at; not open
+ *	when it is missing
  * @device: what it is compared with; not open without one
- * @manifest: of the target, valid without a device
- * @sums: checksums; open where they are used
+ * @manifest: of @target, valid without a device
+ * @sums: of @target; open where they are used
  * @unit: of what is found, bytes
- * @links: what is wrong with what the target lies over, or ""
- * @unreadable: some of it could not be read
+ * @top: what is to be verified, by its real name
+ * @path: of @target
+ * @depth: number of images over @target, 0 for what is to be verified
+ * @is_image: what is to be verified is one, by qemu
+ * @links: why @target is there and cannot be opened, or ""
+ * @lost: something is missing, or cannot be opened
+ * @unchecked: why one below was not checked, or ""
+ * @unreadable: some of @target could not be read
+ * @checked: what has a checksum
+ * @bytes_before: of the images over @target
+ * @bytes_all: of all
  * @finding: what is found
  * @cancel: asked to end
  * @result: for the caller
@@ -44,8 +61,17 @@ struct dtrack_verify {
 	struct dtl_manifest manifest;
 	struct dtl_sums sums;
 	uint64_t unit;
+	char top[4096];
+	char path[4096];
+	unsigned int depth;
+	bool is_image;
 	char links[DTL_MSG_LEN];
+	bool lost;
+	char unchecked[DTL_MSG_LEN];
 	bool unreadable;
+	struct dtr_bitmap checked;
+	uint64_t bytes_before;
+	uint64_t bytes_all;
 	struct dtl_finding finding;
 	atomic_int cancel;
 	struct dtrack_verify_result result;
@@ -67,7 +93,7 @@ static int copy_options(struct dtrack_verify *v,
 		return dtl_fail(v->h, -EINVAL, NULL,
 				"struct dtrack_verify_options is of another version");
 	memcpy(&v->options, options, size);
-	if (v->options.flags)
+	if (v->options.flags & ~DTRACK_VERIFY_ALONE)
 		return dtl_fail(v->h, -EINVAL, DTL_CLASS_USAGE,
 				"An option of the verification is out of range");
 	if (!v->options.target)
@@ -119,14 +145,15 @@ static int begin_with_device(struct dtrack_verify *v)
 	ret = dtl_dev_node(v->h, v->device_name, &dev, path, sizeof(path));
 	if (!ret)
 		ret = dtl_source_open_device(v->h, path, &v->device);
+	v->target.cancel = &v->cancel;
 	if (!ret)
 		ret = dtl_source_open(v->h, v->target_name, &v->target);
 	if (ret)
 		return ret;
-	dtl_source_heed(&v->target, &v->cancel);
 	choose_unit(v);
 	v->result.live = is_used(v, dev);
 	v->result.bytes_total = v->device.size;
+	v->bytes_all = v->device.size;
 	return 0;
 }
 
@@ -147,16 +174,66 @@ static int load_manifest(struct dtrack_verify *v)
 	return ret;
 }
 
-static void check_links(struct dtrack_verify *v)
+static void choose_unit_alone(struct dtrack_verify *v)
+{
+	v->unit = v->manifest.has_sums ? v->manifest.sums_unit : DEFAULT_UNIT;
+}
+
+/* How much there is to read, and the smallest unit of it. */
+static uint64_t look_ahead(struct dtrack_verify *v)
 {
 	struct dtl_manifest m = v->manifest;
+	char path[sizeof(v->path)];
+	uint64_t unit = v->unit;
+	enum dtl_link link;
+	unsigned int i;
+
+	memcpy(path, v->path, sizeof(path));
+	v->bytes_all = m.size;
+	if (v->options.flags & DTRACK_VERIFY_ALONE)
+		return unit;
+	for (i = 0; i < DTL_MAX_LINKS; i++) {
+		link = dtl_links_next(v->h, path, sizeof(path), &m);
+		if (link != DTL_LINK_GOOD && link != DTL_LINK_FORCED)
+			break;
+		v->bytes_all += m.size;
+		if (m.has_sums)
+			unit = min_u64(unit, m.sums_unit);
+	}
+	return unit;
+}
+
+static int begin_checked(struct dtrack_verify *v)
+{
+	uint64_t bytes = min_u64(v->manifest.size, v->target.size);
 	struct dtl_error first;
+	uint64_t unit;
+	int ret = 0;
 
 	dtl_error_save(v->h, &first);
-	if (dtl_links_check(v->h, v->target.path, &m, v->links,
-			    sizeof(v->links)))
-		v->links[0] = '\0';
+	unit = look_ahead(v);
 	dtl_error_restore(v->h, &first);
+	if (bytes)
+		ret = dtl_bits_init(v->h, &v->checked, bytes, unit);
+	if (bytes && !ret)
+		v->finding.known = &v->checked;
+	return ret;
+}
+
+static int open_target(struct dtrack_verify *v, const char *name)
+{
+	int ret;
+
+	dtl_source_init(&v->target);
+	v->target.cancel = &v->cancel;
+	v->target.alone = true;
+	v->links[0] = '\0';
+	ret = dtl_source_open(v->h, name, &v->target);
+	if (ret == -ENOLINK)
+		snprintf(v->links, sizeof(v->links), "%s", dtrack_errmsg(v->h));
+	if (ret)
+		v->lost = true;
+	return ret;
 }
 
 /* A manifest makes a target that is not there a loss, not a mistake. */
@@ -165,12 +242,13 @@ static int begin_alone(struct dtrack_verify *v)
 	struct dtl_error missing;
 	int ret, open_ret;
 
-	open_ret = dtl_source_open(v->h, v->target_name, &v->target);
+	open_ret = open_target(v, v->target_name);
 	if (open_ret && open_ret != -ENOENT && open_ret != -ENOLINK)
 		return open_ret;
-	if (open_ret == -ENOLINK)
-		snprintf(v->links, sizeof(v->links), "%s", dtrack_errmsg(v->h));
-	dtl_source_heed(&v->target, &v->cancel);
+	v->is_image = v->target.nbd;
+	memcpy(v->path, v->target.path, sizeof(v->path));
+	if (!realpath(v->path, v->top))
+		v->lost = true;
 	dtl_error_save(v->h, &missing);
 	ret = load_manifest(v);
 	if (ret == -ENOENT && open_ret)
@@ -178,11 +256,9 @@ static int begin_alone(struct dtrack_verify *v)
 	if (!ret && v->manifest.has_sums && !open_ret)
 		ret = dtl_sums_open(v->h, v->target.manifest, &v->manifest,
 				    false, &v->sums);
-	v->unit = v->manifest.has_sums ? v->manifest.sums_unit : DEFAULT_UNIT;
 	v->result.bytes_total = v->manifest.size;
-	if (!ret && !open_ret)
-		check_links(v);
-	return ret;
+	choose_unit_alone(v);
+	return ret ? ret : begin_checked(v);
 }
 
 int dtrack_verify_new(struct dtrack *h,
@@ -212,6 +288,8 @@ void dtrack_verify_free(struct dtrack_verify *v)
 {
 	if (!v)
 		return;
+	if (v->finding.known)
+		dtr_bitmap_exit(&v->checked);
 	dtl_sums_close(&v->sums);
 	dtl_source_close(&v->device);
 	dtl_source_close(&v->target);
@@ -222,11 +300,27 @@ void dtrack_verify_free(struct dtrack_verify *v)
 
 /* ---- Comparing ---------------------------------------------------------- */
 
-static void tell(struct dtrack_verify *v, const char *why)
+__attribute__((format(printf, 2, 3)))
+static void tell(struct dtrack_verify *v, const char *fmt, ...)
 {
+	char why[DTL_MSG_LEN];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(why, sizeof(why), fmt, ap);
+	va_end(ap);
 	v->result.found = 1;
 	if (v->options.found)
 		v->options.found(v->options.opaque, NULL, why);
+}
+
+/* For words. */
+static const char *who(const struct dtrack_verify *v, char buf[4096 + 2])
+{
+	if (!v->depth)
+		return "the target";
+	snprintf(buf, 4096 + 2, "'%s'", v->path);
+	return buf;
 }
 
 static int look(void *opaque, uint64_t start, size_t len,
@@ -241,11 +335,12 @@ static int look(void *opaque, uint64_t start, size_t len,
 		v->result.bytes_checked += len;
 	} else {
 		ret = dtl_finding_sums(v->h, &v->sums, start, data[0], len,
-				       &v->finding, &v->result.bytes_checked);
+				       &v->finding);
 	}
 	if (v->options.notify)
 		v->options.notify(v->options.opaque, DTRACK_RUN_PROGRESS,
-				  start + len, v->result.bytes_total, NULL);
+				  v->bytes_before + start + len, v->bytes_all,
+				  NULL);
 	return ret;
 }
 
@@ -253,21 +348,39 @@ static int look(void *opaque, uint64_t start, size_t len,
 static void unread(void *opaque, uint64_t start, size_t len)
 {
 	struct dtrack_verify *v = opaque;
+	char buf[4096 + 2];
 
 	if (!v->unreadable)
-		tell(v, "some of the target cannot be read");
+		tell(v, "some of %s cannot be read", who(v, buf));
 	v->unreadable = true;
 	dtl_finding_add(&v->finding, start, len);
 }
 
+/* Of an image over another one: what is not its own is checked there. */
+static int find(void *opaque, uint64_t at, struct dtrack_range *range)
+{
+	struct dtrack_verify *v = opaque;
+	uint64_t end, mask = v->target.block - 1;
+	int ret = dtl_sums_find(v->h, &v->sums, at, range);
+
+	if (ret <= 0)
+		return ret;
+	end = (range->start + range->length + mask) & ~mask;
+	range->start &= ~mask;
+	range->length = end - range->start;
+	return 1;
+}
+
 static int scan(struct dtrack_verify *v, uint64_t bytes)
 {
+	const bool over = !v->device_name && v->manifest.backing[0];
 	struct dtl_scan s = {
 		.h = v->h,
 		.source = { &v->target, v->device_name ? &v->device : NULL },
 		.jobs = v->options.jobs,
 		.speed = v->options.speed,
 		.cancel = &v->cancel,
+		.find = over ? find : NULL,
 		.look = look,
 		.unread = v->device_name ? NULL : unread,
 		.unit = v->unit,
@@ -282,22 +395,23 @@ static int scan(struct dtrack_verify *v, uint64_t bytes)
 }
 
 /* What only one of both has; a block device may be larger than its content. */
-static void judge_sizes(struct dtrack_verify *v)
+static void judge_sizes(struct dtrack_verify *v, uint64_t want)
 {
-	const uint64_t want = v->result.bytes_total, has = v->target.size;
+	const uint64_t has = v->target.size;
+	char buf[4096 + 2];
 
 	if (v->links[0])
-		tell(v, v->links);
+		tell(v, "%s", v->links);
 	if (!v->target.ops)
-		tell(v, "the target is missing");
+		tell(v, "%s is missing", who(v, buf));
 	else if (!v->target.size && v->links[0])
 		return;
 	else if (has < want)
-		tell(v, v->device_name ? "the target is smaller than the device" :
-					 "the target is cut");
+		tell(v, "%s is %s", who(v, buf), v->device_name ?
+		     "smaller than the device" : "cut");
 	else if (has > want && !v->target.is_block)
-		tell(v, v->device_name ? "the target is larger than the device" :
-					 "the target is longer than it was");
+		tell(v, "%s is %s", who(v, buf), v->device_name ?
+		     "larger than the device" : "longer than it was");
 	else
 		return;
 	if (has < want)
@@ -306,25 +420,166 @@ static void judge_sizes(struct dtrack_verify *v)
 		dtl_finding_add(&v->finding, want, has - want);
 }
 
+static int check_one(struct dtrack_verify *v, uint64_t want)
+{
+	int ret = 0;
+
+	if (v->device_name || v->sums.fd >= 0)
+		ret = scan(v, min_u64(want, v->target.size));
+	if (!ret)
+		judge_sizes(v, want);
+	dtl_finding_end(&v->finding);
+	v->bytes_before += want;
+	v->result.images += v->sums.fd >= 0;
+	return ret;
+}
+
+/* ---- Below -------------------------------------------------------------- */
+
+__attribute__((format(printf, 2, 3)))
+static void not_checked(struct dtrack_verify *v, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (v->unchecked[0])
+		return;
+	va_start(ap, fmt);
+	vsnprintf(v->unchecked, sizeof(v->unchecked), fmt, ap);
+	va_end(ap);
+}
+
+/* @above: what lies over it.  Return: whether it can be looked at. */
+static bool step(struct dtrack_verify *v)
+{
+	bool forced = !v->manifest.has_from;
+	char above[sizeof(v->path)];
+
+	memcpy(above, v->path, sizeof(above));
+	switch (dtl_links_next(v->h, v->path, sizeof(v->path), &v->manifest)) {
+	case DTL_LINK_END:
+		return false;
+	case DTL_LINK_LOST:
+		if (forced)
+			not_checked(v, "%s: it was not checked",
+				    dtrack_errmsg(v->h));
+		else
+			tell(v, "%s", dtrack_errmsg(v->h));
+		return false;
+	case DTL_LINK_OTHER:
+		tell(v, "'%s' is not what '%s' was made over", v->path, above);
+		return false;
+	default:
+		return true;
+	}
+}
+
+/* Return: whether there are checksums to look at, or -errno with words. */
+static int open_below(struct dtrack_verify *v)
+{
+	int ret = open_target(v, v->path);
+
+	if (ret == -ENOENT || ret == -ENOLINK)
+		return 0;
+	if (ret)
+		return ret;
+	if (!v->manifest.complete)
+		not_checked(v, "'%s' is incomplete: it was not checked", v->path);
+	else if (!v->manifest.has_sums)
+		not_checked(v, "'%s' has no checksums: it was not checked",
+			    v->path);
+	else if (dtl_sums_open(v->h, v->target.manifest, &v->manifest, false,
+			       &v->sums))
+		not_checked(v, "%s", dtrack_errmsg(v->h));
+	return 0;
+}
+
+static int check_below(struct dtrack_verify *v)
+{
+	int ret;
+
+	dtl_sums_close(&v->sums);
+	dtl_source_close(&v->target);
+	v->unreadable = false;
+	if (v->options.image)
+		v->options.image(v->options.opaque, v->path);
+	choose_unit_alone(v);
+	ret = open_below(v);
+	return ret ? ret : check_one(v, v->manifest.size);
+}
+
+/* What has no manifest is of the chain, too. */
+static int check_chain(struct dtrack_verify *v)
+{
+	uint64_t size;
+	int ret;
+
+	if (!v->is_image || v->lost)
+		return 0;
+	ret = dtl_qemu_look(v->h, v->top, "qcow2", false, &size);
+	if (ret == -ENOLINK)
+		tell(v, "%s", dtrack_errmsg(v->h));
+	return ret == -ENOLINK ? 0 : ret;
+}
+
+static int check_all_below(struct dtrack_verify *v)
+{
+	int ret = 0;
+
+	while (!ret && step(v)) {
+		if (++v->depth > DTL_MAX_LINKS) {
+			tell(v, "more than %u images lie over each other",
+			     DTL_MAX_LINKS);
+			break;
+		}
+		if (!(v->options.flags & DTRACK_VERIFY_ALONE))
+			ret = check_below(v);
+	}
+	return ret ? ret : check_chain(v);
+}
+
+/* ---- All ---------------------------------------------------------------- */
+
+static int verify(struct dtrack_verify *v)
+{
+	int ret = check_one(v, v->result.bytes_total);
+
+	if (v->device_name || ret)
+		return ret;
+	ret = check_all_below(v);
+	if (ret || !v->finding.known)
+		return ret;
+	v->result.bytes_checked = dtr_bitmap_dirty_bytes(&v->checked);
+	return dtl_bits_whole(v->h, &v->checked);
+}
+
+/* Return: as dtrack_verify_execute(). */
+static int judge(struct dtrack_verify *v)
+{
+	if (!v->unchecked[0])
+		return v->result.found;
+	if (!v->result.found)
+		return dtl_fail(v->h, -ENODATA, DTL_CLASS_GENERIC, "%s",
+				v->unchecked);
+	tell(v, "%s", v->unchecked);
+	return 1;
+}
+
 int dtrack_verify_execute(struct dtrack_verify *v)
 {
-	uint64_t both = min_u64(v->result.bytes_total, v->target.size);
-	int ret = 0;
+	int ret;
 
 	if (v->result.state != DTRACK_RUN_READY)
 		return dtl_fail(v->h, -EINVAL, NULL,
 				"A verification can be executed once");
-	if (v->device_name || v->sums.fd >= 0)
-		ret = scan(v, both);
-	if (!ret)
-		judge_sizes(v);
-	dtl_finding_end(&v->finding);
+	ret = verify(v);
 	v->result.bytes_different = v->finding.bytes;
 	v->result.found |= v->finding.bytes != 0;
-	v->result.state = !ret ? DTRACK_RUN_COMPLETED :
+	if (!ret)
+		ret = judge(v);
+	v->result.state = ret >= 0 ? DTRACK_RUN_COMPLETED :
 			  ret == -ECANCELED ? DTRACK_RUN_CANCELLED :
 					      DTRACK_RUN_FAILED;
-	return ret ? ret : v->result.found;
+	return ret;
 }
 
 /* ---- Public ------------------------------------------------------------- */

@@ -60,6 +60,8 @@ enum readback readback(struct dtrack *h, const struct config *c,
 	why[0] = '\0';
 	o.target = target;
 	o.speed = c->speed;
+	/* Those below were read back in their night. */
+	o.flags = DTRACK_VERIFY_ALONE;
 	o.found = found;
 	o.opaque = &first;
 	ret = dtrack_verify_new(h, &o, &v);

@@ -27,12 +27,14 @@ static const struct option_spec options[] = {
  * struct findings - what is found.
  * @call: the call
  * @p: the bar
+ * @image: below the target, where it is found; "" for the target
  * @ranges: JSON, or NULL: they are printed
  * @problems: JSON
  */
 struct findings {
 	struct call *call;
 	struct progress p;
+	char image[4096];
 	FILE *ranges;
 	struct json_object *problems;
 };
@@ -64,15 +66,36 @@ static void notify(void *opaque, enum dtrack_run_event event, uint64_t done,
 	progress_notify(&f->p, event, done, total, message);
 }
 
-static void print_range(struct findings *f, const struct dtrack_range *r)
+static void image(void *opaque, const char *path)
 {
-	if (f->ranges)
-		fprintf(f->ranges, "%s\n    {\"start\": %" PRIu64 ", \"length\": %" PRIu64 "}",
-			ftell(f->ranges) ? "," : "", (uint64_t)r->start,
-			(uint64_t)r->length);
-	else
-		printf("%" PRIu64 " %" PRIu64 "\n", (uint64_t)r->start,
-		       (uint64_t)r->length);
+	struct findings *f = opaque;
+
+	snprintf(f->image, sizeof(f->image), "%s", path);
+}
+
+static void range_json(struct findings *f, const struct dtrack_range *r)
+{
+	struct json_object *name = text_json(f->image);
+
+	fprintf(f->ranges, "%s\n    {\"start\": %" PRIu64 ", \"length\": %" PRIu64,
+		ftell(f->ranges) ? "," : "", (uint64_t)r->start,
+		(uint64_t)r->length);
+	if (f->image[0])
+		fprintf(f->ranges, ", \"image\": %s",
+			json_object_to_json_string_ext(name,
+				JSON_C_TO_STRING_NOSLASHESCAPE));
+	fputc('}', f->ranges);
+	json_object_put(name);
+}
+
+static void range_text(const struct findings *f, const struct dtrack_range *r)
+{
+	char name[sizeof(f->image)];
+
+	memcpy(name, f->image, sizeof(name));
+	clean_line(name);
+	printf("%" PRIu64 " %" PRIu64 "%s%s\n", (uint64_t)r->start,
+	       (uint64_t)r->length, name[0] ? " " : "", name);
 }
 
 static void found(void *opaque, const struct dtrack_range *range,
@@ -81,8 +104,10 @@ static void found(void *opaque, const struct dtrack_range *range,
 	struct findings *f = opaque;
 
 	progress_end(&f->p);
-	if (range)
-		print_range(f, range);
+	if (range && f->ranges)
+		range_json(f, range);
+	else if (range)
+		range_text(f, range);
 	if (!why)
 		return;
 	print_error_line(f->call, why);
@@ -102,10 +127,12 @@ static int print_document(struct findings *f,
 	printf("{\n  \"status\": \"%s\",\n  \"live\": %s,\n"
 	       "  \"bytes-total\": %" PRIu64 ",\n"
 	       "  \"bytes-checked\": %" PRIu64 ",\n"
-	       "  \"bytes-different\": %" PRIu64 ",\n"
-	       "  \"problems\": %s,\n  \"ranges\": [",
+	       "  \"bytes-different\": %" PRIu64 ",\n",
 	       r->found ? "different" : "same", r->live ? "true" : "false",
-	       r->bytes_total, r->bytes_checked, r->bytes_different, problems);
+	       r->bytes_total, r->bytes_checked, r->bytes_different);
+	if (f->call->argc == 1)
+		printf("  \"images\": %u,\n", r->images);
+	printf("  \"problems\": %s,\n  \"ranges\": [", problems);
 	if (!print_file(f->ranges))
 		return EXIT_FAILED;
 	printf("%s]\n}\n", some ? "\n  " : "");
@@ -125,6 +152,15 @@ static void say_unchecked(struct call *call,
 	print_error_line(call, why);
 }
 
+static void say_same(const struct dtrack_verify_result *r)
+{
+	printf("same: %" PRIu64 " of %" PRIu64 " bytes checked",
+	       r->bytes_checked, r->bytes_total);
+	if (r->images > 1)
+		printf(", in %u images", r->images);
+	puts(r->live ? ", live" : "");
+}
+
 static int tell(struct findings *f, const struct dtrack_verify_result *r)
 {
 	struct call *call = f->call;
@@ -134,9 +170,7 @@ static int tell(struct findings *f, const struct dtrack_verify_result *r)
 	if (call->json)
 		return print_document(f, r);
 	if (!r->found) {
-		printf("same: %" PRIu64 " of %" PRIu64 " bytes checked%s\n",
-		       r->bytes_checked, r->bytes_total,
-		       r->live ? ", live" : "");
+		say_same(r);
 		return EXIT_DONE;
 	}
 	snprintf(why, sizeof(why), "%" PRIu64 " bytes differ%s",
@@ -156,6 +190,7 @@ static void fill(const struct call *call, struct dtrack_verify_options *o,
 	o->jobs = (unsigned int)call->option[OPT_JOBS].number;
 	o->notify = notify;
 	o->found = found;
+	o->image = image;
 	o->opaque = f;
 }
 
@@ -230,10 +265,13 @@ const struct verb verb_verify = {
 "Without DEV: compares a file with its manifest and the checksums beside it\n"
 "(TARGET.dtrack, TARGET.dtrack.sums), which a run keeps. That finds what went bad\n"
 "in the file, was changed by others or can no longer be read, and that it was cut;\n"
-"not that DEV is other than it was. How much has no checksum is said.\n"
+"not that DEV is other than it was. How much has no checksum is said. Of a qcow2\n"
+"image all that it lies over is verified, too, each image once: what is found\n"
+"there is printed as 'START LENGTH IMAGE'.\n"
 "\n"
 "Exit status: 0 same, 3 something differs or is missing, 1 not verified: the\n"
-"target is incomplete or has no manifest, the device or with DEV the target could\n"
-"not be read, or it was cancelled.",
+"target is incomplete or has no manifest, or nothing was found but an image below\n"
+"it could not be checked, the device or with DEV the target could not be read, or\n"
+"it was cancelled.",
 	.options = options,
 };

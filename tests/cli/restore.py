@@ -32,10 +32,11 @@ class Copy(Files):
         fails(1, cls, line, *args, script=self.script)
 
 
-def document(status, found, checked=SIZE, total=SIZE, problems=(), live=False):
+def document(status, found, checked=SIZE, total=SIZE, problems=(), live=False,
+             images=None):
     return {"status": status, "live": live, "bytes-total": total,
             "bytes-checked": checked, "bytes-different": sum(n for _, n in found),
-            "problems": list(problems),
+            **({} if images is None else {"images": images}), "problems": list(problems),
             "ranges": [{"start": at, "length": n} for at, n in found]}
 
 
@@ -44,14 +45,16 @@ def case_verify():
     for line in ["verify", c.target], ["verify", DEV, c.target]:
         r = c.dtrack(*line)
         equal((0, "same: 4194304 of 4194304 bytes checked\n", ""), (r.status, r.out, r.err))
-        equal(document("same", []), c.dtrack(*line, "--json").json())
+        images = 1 if len(line) == 2 else None
+        equal(document("same", [], images=images), c.dtrack(*line, "--json").json())
     c.flip(c.target, 65535, 65536, SIZE - 1)
     for line in ["verify", c.target], ["verify", DEV, c.target]:
         r = c.dtrack(*line)
         equal((3, "0 131072\n4128768 65536\n",
                f"dtrack: verify {line[1]}: 196608 bytes differ\n"), (r.status, r.out, r.err))
         r = c.dtrack(*line, "--json")
-        equal((3, "", document("different", [(0, 131072), (4128768, 65536)])),
+        images = 1 if len(line) == 2 else None
+        equal((3, "", document("different", [(0, 131072), (4128768, 65536)], images=images)),
               (r.status, r.err, r.json()))
 
 
@@ -69,7 +72,8 @@ def case_verify_cut():
                    problems=["the target is smaller than the device"]), r.json())
     os.remove(c.target)
     r = c.dtrack("verify", c.target, "--json")
-    equal((3, document("different", [(0, SIZE)], 0, problems=["the target is missing"])),
+    equal((3, document("different", [(0, SIZE)], 0, problems=["the target is missing"],
+                       images=0)),
           (r.status, r.json()))
 
 
@@ -81,7 +85,7 @@ def case_verify_old():
            f"dtrack: verify {f.target}: 4194304 of 4194304 bytes have no checksum and were "
            "not checked\n"), (r.status, r.out, r.err))
     equal(0, f.backup(*INCREMENTAL).status)
-    equal(document("same", [], 131072),
+    equal(document("same", [], 131072, images=1),
           run("verify", f.target, "--json", script=f.script).json())
 
 
