@@ -863,6 +863,7 @@ void dtrack_run_free(struct dtrack_run *run);
  * @opaque: handed to all
  * @image: told of each image that the target lies over, by its path, before it is
  *	read: what is found from then on is found in it; or NULL
+ * @target_timeout: as in struct dtrack_run_options
  */
 struct dtrack_verify_options {
 	size_t size;
@@ -877,6 +878,7 @@ struct dtrack_verify_options {
 		      const char *why);
 	void *opaque;
 	void (*image)(void *opaque, const char *path);
+	unsigned int target_timeout;
 };
 
 #define DTRACK_VERIFY_OPTIONS_INIT				\
@@ -1029,6 +1031,7 @@ int dtrack_manifest_read(struct dtrack *h, const char *target,
  *	checksum, in no particular order; and, with @range NULL, of why there are
  *	no checksums though there should be; or NULL
  * @opaque: handed to both
+ * @target_timeout: as in struct dtrack_run_options
  */
 struct dtrack_restore_options {
 	size_t size;
@@ -1042,6 +1045,7 @@ struct dtrack_restore_options {
 	void (*found)(void *opaque, const struct dtrack_range *range,
 		      const char *why);
 	void *opaque;
+	unsigned int target_timeout;
 };
 
 #define DTRACK_RESTORE_OPTIONS_INIT				\

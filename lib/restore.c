@@ -171,6 +171,7 @@ static int open_target(struct dtrack_restore *r)
 	int ret;
 
 	r->source.cancel = &r->cancel;
+	r->source.patience = r->options.target_timeout;
 	ret = dtl_source_open(r->h, r->target_name, &r->source);
 	if (!ret)
 		ret = load_manifest(r);

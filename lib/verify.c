@@ -146,6 +146,7 @@ static int begin_with_device(struct dtrack_verify *v)
 	if (!ret)
 		ret = dtl_source_open_device(v->h, path, &v->device);
 	v->target.cancel = &v->cancel;
+	v->target.patience = v->options.target_timeout;
 	if (!ret)
 		ret = dtl_source_open(v->h, v->target_name, &v->target);
 	if (ret)
@@ -226,6 +227,7 @@ static int open_target(struct dtrack_verify *v, const char *name)
 
 	dtl_source_init(&v->target);
 	v->target.cancel = &v->cancel;
+	v->target.patience = v->options.target_timeout;
 	v->target.alone = true;
 	v->links[0] = '\0';
 	ret = dtl_source_open(v->h, name, &v->target);

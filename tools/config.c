@@ -129,6 +129,7 @@ static const struct key job_keys[] = {
 	{ "speed", VALUE_SIZE, JOB(speed), NULL },
 	{ "jobs", VALUE_COUNT, JOB(jobs), NULL },
 	{ "request-size", VALUE_SIZE, JOB(request_size), NULL },
+	{ "target-timeout", VALUE_COUNT, JOB(target_timeout), NULL },
 	{ "on-source-error", VALUE_WORD, JOB(on_source_error), on_error },
 	{ "on-target-error", VALUE_WORD, JOB(on_target_error), on_error },
 	{ 0 },

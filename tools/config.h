@@ -57,6 +57,7 @@ struct config_device {
  * @speed: bytes a second and device, 0: no limit
  * @request_size: as for struct dtrack_run_options
  * @jobs: as for struct dtrack_run_options
+ * @target_timeout: as for struct dtrack_run_options, at most 1000000
  * @on_source_error: enum dtrack_on_error
  * @on_target_error: enum dtrack_on_error
  * @nr: number of devices, 1 .. CONFIG_MAX_DEVICES
@@ -77,6 +78,7 @@ struct config {
 	uint64_t speed;
 	uint64_t request_size;
 	uint64_t jobs;
+	uint64_t target_timeout;
 	int on_source_error;
 	int on_target_error;
 	unsigned int nr;

@@ -5,6 +5,7 @@
  * Sorts out the document's form; what a transaction makes of it, devices
  * included, is the library's and transaction.c's.
  */
+#include <limits.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -162,6 +163,7 @@ enum field_kind {
 	FIELD_TEXT,
 	FIELD_BOOL,
 	FIELD_NUMBER,
+	FIELD_SECONDS,
 	FIELD_WORD,
 	FIELD_SOURCES,
 };
@@ -216,6 +218,19 @@ static bool take_number(struct document *doc, struct json_object *v,
 	if (n < 0 || n == INT64_MAX)
 		return wrong(doc, "%s: is out of range", path);
 	*to = (uint64_t)n;
+	return true;
+}
+
+static bool take_seconds(struct document *doc, struct json_object *v,
+			 const char *path, unsigned int *to)
+{
+	uint64_t n = 0;
+
+	if (!take_number(doc, v, path, &n))
+		return false;
+	if (!n || n > INT_MAX)
+		return wrong(doc, "%s: is out of range", path);
+	*to = (unsigned int)n;
 	return true;
 }
 
@@ -317,6 +332,8 @@ static const struct field backup_fields[] = {
 	  on_error_words },
 	{ "on-target-error", FIELD_WORD, AT(options.on_target_error), false,
 	  on_error_words },
+	{ "target-timeout", FIELD_SECONDS, AT(options.target_timeout), false,
+	  NULL },
 	{ "consistency", FIELD_WORD, AT(options.consistency), false,
 	  consistency_words },
 	{ "force", FIELD_BOOL, AT(force), false, NULL },
@@ -357,6 +374,8 @@ static bool take_field(struct document *doc, struct json_object *v,
 		return take_bool(doc, v, path, to);
 	case FIELD_NUMBER:
 		return take_number(doc, v, path, to);
+	case FIELD_SECONDS:
+		return take_seconds(doc, v, path, to);
 	case FIELD_WORD:
 		return take_word(doc, v, path, f->words, to);
 	default:

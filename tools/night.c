@@ -450,6 +450,7 @@ static bool add_run(struct night *n, unsigned int i, const struct point *before,
 	o.speed = n->c->speed;
 	o.jobs = (unsigned int)n->c->jobs;
 	o.request_size = n->c->request_size;
+	o.target_timeout = (unsigned int)n->c->target_timeout;
 	if (n->c->fsfreeze)
 		o.flags |= DTRACK_RUN_FSFREEZE;
 	return dtrack_transaction_backup(tx, n->device[i].dev, &o) >= 0 ||

@@ -60,6 +60,7 @@ enum readback readback(struct dtrack *h, const struct config *c,
 	why[0] = '\0';
 	o.target = target;
 	o.speed = c->speed;
+	o.target_timeout = (unsigned int)c->target_timeout;
 	/* Those below were read back in their night. */
 	o.flags = DTRACK_VERIFY_ALONE;
 	o.found = found;

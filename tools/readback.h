@@ -18,7 +18,7 @@ enum readback {
 /**
  * readback() - compare an image with the checksums beside it.
  * @h: the handle; has the words of a failure
- * @c: the job: its speed
+ * @c: the job: its speed and timeout
  * @target: as in struct dtrack_verify_options
  * @why: result: what was found first
  * @size: of @why

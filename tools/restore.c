@@ -20,6 +20,8 @@ static const struct option_spec options[] = {
 	  NULL },
 	{ OPT_JOBS, "jobs", KIND_NUMBER, "N",
 	  "requests in flight, at most 256", NULL },
+	{ OPT_TARGET_TIMEOUT, "target-timeout", KIND_NUMBER, "SECONDS",
+	  "how long an NBD server may be silent (default 60)", NULL },
 	{ OPT_PROGRESS, "progress", KIND_MAYBE, "json",
 	  "show progress also where stderr is no terminal", progress_words },
 	{ 0 },
@@ -116,6 +118,8 @@ static void fill(const struct call *call, struct dtrack_restore_options *o,
 	o->device = call->argv[1];
 	o->speed = call->option[OPT_SPEED].number;
 	o->jobs = (unsigned int)call->option[OPT_JOBS].number;
+	o->target_timeout =
+		(unsigned int)call->option[OPT_TARGET_TIMEOUT].number;
 	if (call->option[OPT_FORCE].given)
 		o->flags |= DTRACK_RESTORE_FORCE;
 	if (call->option[OPT_DELTA].given)

@@ -18,6 +18,8 @@ static const struct option_spec options[] = {
 	  NULL },
 	{ OPT_JOBS, "jobs", KIND_NUMBER, "N",
 	  "requests in flight, at most 128", NULL },
+	{ OPT_TARGET_TIMEOUT, "target-timeout", KIND_NUMBER, "SECONDS",
+	  "how long an NBD server may be silent (default 60)", NULL },
 	{ OPT_PROGRESS, "progress", KIND_MAYBE, "json",
 	  "show progress also where stderr is no terminal", progress_words },
 	{ 0 },
@@ -188,6 +190,8 @@ static void fill(const struct call *call, struct dtrack_verify_options *o,
 	o->device = call->argc == 2 ? call->argv[0] : NULL;
 	o->speed = call->option[OPT_SPEED].number;
 	o->jobs = (unsigned int)call->option[OPT_JOBS].number;
+	o->target_timeout =
+		(unsigned int)call->option[OPT_TARGET_TIMEOUT].number;
 	o->notify = notify;
 	o->found = found;
 	o->image = image;

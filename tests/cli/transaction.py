@@ -137,6 +137,9 @@ def case_transaction_data():
     bad(".consistency: 'x' is none of image, live", "blockdev-backup", consistency="x")
     bad(".force: must be true or false", "blockdev-backup", force="yes")
     bad(".speed: must be a whole number", "blockdev-backup", speed="1M")
+    bad(".target-timeout: must be a whole number", "blockdev-backup", **{"target-timeout": "9"})
+    for seconds in 0, 1 << 31:
+        bad(".target-timeout: is out of range", "blockdev-backup", **{"target-timeout": seconds})
     bad(".job-id: unknown key", "blockdev-backup", job_id="j")
 
 

@@ -43,6 +43,7 @@ static void test_config_defaults(void)
 	CHECK_INT(0, c.speed);
 	CHECK_INT(0, c.jobs);
 	CHECK_INT(0, c.request_size);
+	CHECK_INT(0, c.target_timeout);
 	CHECK_INT(DTRACK_ON_ERROR_REPORT, c.on_source_error);
 	CHECK_INT(1, c.nr);
 	CHECK_STR("data", c.device[0].name);
@@ -58,6 +59,7 @@ static void test_config_all_keys(void)
 	     "[job]\nfolder = /a folder/b\nstatus=/run/s\nformat = raw\n"
 	     "full-every = 7 days\nkeep = 5\nverify = all\nbefore = a \"b\";c && d\nafter = e # f\n"
 	     "fsfreeze = yes\nspeed = 2M\njobs = 3\nrequest-size = 64K\n"
+	     "target-timeout = 600\n"
 	     "on-source-error = ignore\non-target-error = ignore\n"
 	     "[device z]\nbitmap = n");
 	CHECK_STR("/a folder/b", c.folder);
@@ -73,6 +75,7 @@ static void test_config_all_keys(void)
 	CHECK_INT(2 << 20, c.speed);
 	CHECK_INT(3, c.jobs);
 	CHECK_INT(65536, c.request_size);
+	CHECK_INT(600, c.target_timeout);
 	CHECK_INT(DTRACK_ON_ERROR_IGNORE, c.on_source_error);
 	CHECK_INT(DTRACK_ON_ERROR_IGNORE, c.on_target_error);
 	CHECK_INT(2, c.nr);
