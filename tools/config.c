@@ -125,6 +125,10 @@ static const struct key job_keys[] = {
 	{ "verify", VALUE_WORD, JOB(verify), verify_words },
 	{ "before", VALUE_TEXT, JOB(before), NULL },
 	{ "after", VALUE_TEXT, JOB(after), NULL },
+	{ "hold", VALUE_TEXT, JOB(hold), NULL },
+	{ "release", VALUE_TEXT, JOB(release), NULL },
+	{ "hook-timeout", VALUE_COUNT, JOB(hook_timeout), NULL },
+	{ "hold-limit", VALUE_COUNT, JOB(hold_limit), NULL },
 	{ "fsfreeze", VALUE_FLAG, JOB(fsfreeze), yes_no },
 	{ "speed", VALUE_SIZE, JOB(speed), NULL },
 	{ "jobs", VALUE_COUNT, JOB(jobs), NULL },
@@ -428,6 +432,20 @@ static bool check_device(struct reader *r, struct config_device *d)
 	return true;
 }
 
+/* What is held still is released. */
+static bool check_hooks(struct reader *r)
+{
+	const struct config *c = r->c;
+
+	if (c->hold[0] && !c->release[0])
+		return wrong(r, 0, "hold: there is no release");
+	if (c->release[0] && !c->hold[0])
+		return wrong(r, 0, "release: there is no hold");
+	if (c->hold_limit && !c->hold[0])
+		return wrong(r, 0, "hold-limit: there is no hold");
+	return true;
+}
+
 static bool check_all(struct reader *r)
 {
 	struct config *c = r->c;
@@ -445,6 +463,8 @@ static bool check_all(struct reader *r)
 		return wrong(r, 0, "there is no [device NAME]");
 	if (c->jobs > 256)
 		return wrong(r, 0, "jobs: at most 256");
+	if (!check_hooks(r))
+		return false;
 	for (i = 0; i < c->nr; i++)
 		if (!check_device(r, &c->device[i]))
 			return false;
@@ -459,6 +479,7 @@ bool config_parse(const char *text, size_t len, struct config *c)
 	memset(c, 0, sizeof(*c));
 	c->full_every = 30;
 	c->keep = 2;
+	c->hook_timeout = CONFIG_HOOK_TIMEOUT;
 	if (len > CONFIG_MAX_BYTES)
 		return wrong(&r, 0, "it is too long");
 	line = ini_parse_stream(read_line, &r, on_key, &r);

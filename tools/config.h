@@ -14,6 +14,8 @@
 /* inih's buffer; what is longer would be cut. */
 #define CONFIG_LINE_LEN		200
 #define CONFIG_NAME_LEN		33
+/* Seconds. */
+#define CONFIG_HOOK_TIMEOUT	300
 
 enum config_verify {
 	VERIFY_FULL,	/* what is the first of its chain */
@@ -48,6 +50,10 @@ struct config_device {
  * @status: of the status file; "" for the one in the folder
  * @before: command before all else, or ""
  * @after: command after all else, or ""
+ * @hold: command before the copy, or ""
+ * @release: command after it, or ""; there if @hold is
+ * @hook_timeout: seconds that each of these two may take
+ * @hold_limit: seconds between their beginnings, 0: no limit
  * @format: enum config_format
  * @full_every: a full copy after so many restore points, or days
  * @in_days: @full_every is a number of days
@@ -69,6 +75,10 @@ struct config {
 	char status[CONFIG_LINE_LEN];
 	char before[CONFIG_LINE_LEN];
 	char after[CONFIG_LINE_LEN];
+	char hold[CONFIG_LINE_LEN];
+	char release[CONFIG_LINE_LEN];
+	uint64_t hook_timeout;
+	uint64_t hold_limit;
 	int format;
 	uint64_t full_every;
 	bool in_days;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * hook.h - commands before and after a run.
+ * hook.h - commands of a job: before and after it, and around the copy.
  */
 #ifndef DTRACK_HOOK_H
 #define DTRACK_HOOK_H
@@ -24,12 +24,27 @@ struct hook_variable {
  * @why: result: how it failed, "exit status 3"
  * @size: of @why
  *
- * It has no input, its output goes to stderr, it has no files of ours, and
- * signals do to it what they do by default.  One that cancels is passed on.
+ * It has no input, its output goes to stderr, it has no files of ours, a process
+ * group of its own, and signals do to it what they do by default.  One that
+ * cancels is passed on to the group.
  *
  * Return: 0, or -1 with @why.
  */
 int hook_run(const char *command, const struct hook_variable *variables,
 	     char *why, size_t size);
+
+/**
+ * hook_run_limited() - the same, but it has to end.
+ * @command: the command
+ * @variables: ended by a NULL name
+ * @seconds: that it may take; then it is ended by SIGTERM, and SIGKILL
+ * @fd: so it is when this has anything to read or is closed; or -1
+ * @why: result: how it failed
+ * @size: of @why
+ *
+ * Return: 0, or -1 with @why.
+ */
+int hook_run_limited(const char *command, const struct hook_variable *variables,
+		     unsigned int seconds, int fd, char *why, size_t size);
 
 #endif

@@ -91,6 +91,13 @@ const char *night_kind(const struct night *n)
 	return !n->decided ? "" : n->full ? "full" : "incremental";
 }
 
+void night_image_name(const struct night *n, unsigned int i, char *buf,
+		      size_t size)
+{
+	snprintf(buf, size, "%s.%s", n->c->device[i].name,
+		 point_format_word(n->c->format));
+}
+
 /* ---- The devices -------------------------------------------------------- */
 
 static bool look_at_bitmap(struct night *n, unsigned int i)
@@ -163,13 +170,6 @@ static bool look_at_devices(struct night *n)
 
 /* ---- What a folder holds ------------------------------------------------ */
 
-static void image_name(const struct night *n, unsigned int i, char *buf,
-		       size_t size)
-{
-	snprintf(buf, size, "%s.%s", n->c->device[i].name,
-		 point_format_word(n->c->format));
-}
-
 /* The run that wrote the manifest has come to its end, or was killed behind it. */
 static bool has_ended(const struct dtrack_manifest *m,
 		      const struct night_device *now)
@@ -204,7 +204,7 @@ static bool take_image(struct night *n, unsigned int i, const char *folder,
 	struct dtrack_manifest m;
 
 	snprintf(image->device, sizeof(image->device), "%s", name);
-	image_name(n, i, image->file, sizeof(image->file));
+	night_image_name(n, i, image->file, sizeof(image->file));
 	snprintf(path, sizeof(path), "%s/%s", folder, image->file);
 	if (dtrack_manifest_read(n->h, path, &m, sizeof(m)) ||
 	    !has_ended(&m, &n->device[i]) ||
@@ -417,124 +417,6 @@ static bool prepare(struct night *n, const struct point *before,
 	return true;
 }
 
-/* "qcow2:PATH,backing=qcow2:PREVIOUS" and the like. */
-static void name_target(const struct night *n, unsigned int i,
-			const struct point *before, const char *folder,
-			char *buf, size_t size)
-{
-	const char *kind = point_format_word(n->c->format);
-	char file[CONFIG_NAME_LEN + 8], under[CHAIN_PATH_LEN];
-	size_t len;
-
-	image_name(n, i, file, sizeof(file));
-	len = (size_t)snprintf(buf, size, "%s:%s/%s", kind, folder, file);
-	if (before && n->c->format == FORMAT_QCOW2)
-		snprintf(buf + len, size - len, ",backing=%s:%s", kind,
-			 chain_path(under, &n->store, n->chain, before->name,
-				    file));
-}
-
-static bool add_run(struct night *n, unsigned int i, const struct point *before,
-		    const char *folder, struct dtrack_transaction *tx)
-{
-	struct dtrack_run_options o = DTRACK_RUN_OPTIONS_INIT;
-	char target[2 * CHAIN_PATH_LEN];
-
-	name_target(n, i, before, folder, target, sizeof(target));
-	o.target = target;
-	o.bitmap = n->c->device[i].bitmap;
-	o.sync = n->full ? DTRACK_SYNC_FULL : DTRACK_SYNC_INCREMENTAL;
-	o.mode = DTRACK_MODE_CONDITIONAL;
-	o.on_source_error = n->c->on_source_error;
-	o.on_target_error = n->c->on_target_error;
-	o.speed = n->c->speed;
-	o.jobs = (unsigned int)n->c->jobs;
-	o.request_size = n->c->request_size;
-	o.target_timeout = (unsigned int)n->c->target_timeout;
-	if (n->c->fsfreeze)
-		o.flags |= DTRACK_RUN_FSFREEZE;
-	return dtrack_transaction_backup(tx, n->device[i].dev, &o) >= 0 ||
-	       night_fail_device(n, i);
-}
-
-/* The first that failed, by the name that the job gives it. */
-static bool fail_runs(struct night *n, const struct dtrack_transaction *tx)
-{
-	struct dtrack_action_result r;
-	unsigned int i;
-
-	for (i = 0; i < n->c->nr; i++) {
-		dtrack_transaction_result(tx, i, &r, sizeof(r));
-		if (r.state == DTRACK_RUN_FAILED)
-			return night_fail(n, r.errclass, "%s: %s",
-					  n->c->device[i].name, r.errmsg);
-	}
-	if (n->cancelled)
-		return night_check_cancel(n);
-	return night_fail(n, dtrack_errclass(n->h), "%s", dtrack_errmsg(n->h));
-}
-
-static void cancel(void *running)
-{
-	dtrack_transaction_cancel(running);
-}
-
-static void resume(void *running)
-{
-	dtrack_transaction_resume(running);
-}
-
-static const struct signal_ops signal_ops = {
-	.cancel = cancel,
-	.resume = resume,
-};
-
-static bool execute(struct night *n, struct dtrack_transaction *tx)
-{
-	int err;
-
-	signals_give(&signal_ops, tx);
-	err = dtrack_transaction_execute(tx);
-	signals_take();
-	n->cancelled = err == -ECANCELED;
-	return err ? fail_runs(n, tx) : true;
-}
-
-static void count(struct night *n, const struct dtrack_transaction *tx)
-{
-	struct dtrack_action_result r;
-	unsigned int i;
-
-	for (i = 0; i < n->c->nr; i++) {
-		if (dtrack_transaction_result(tx, i, &r, sizeof(r)))
-			continue;
-		n->point.image[i].copied = r.bytes_copied;
-		n->bytes_copied += r.bytes_copied;
-		n->bytes_total += r.bytes_total;
-	}
-}
-
-/* All devices at one moment, and all of them or none. */
-static bool copy(struct night *n, const struct point *before,
-		 const char *folder)
-{
-	struct dtrack_transaction *tx;
-	unsigned int i;
-	bool good = true;
-
-	if (dtrack_transaction_new(n->h, DTRACK_COMPLETION_GROUPED, &tx))
-		return night_fail(n, dtrack_errclass(n->h), "%s",
-				  dtrack_errmsg(n->h));
-	for (i = 0; good && i < n->c->nr; i++)
-		good = add_run(n, i, before, folder, tx);
-	if (good) {
-		good = execute(n, tx);
-		count(n, tx);
-	}
-	dtrack_transaction_free(tx);
-	return good;
-}
-
 /*
  * All is copied.  Also after an error: a run may have failed to say in its
  * manifest that it had ended well.
@@ -579,7 +461,7 @@ static bool make(struct night *n, const struct point *before,
 		 const char *folder)
 {
 	bool good = prepare(n, before, folder) &&
-		    copy(n, before, folder);
+		    night_copy(n, before, folder);
 
 	if (good)
 		return finish(n, before, folder);

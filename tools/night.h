@@ -28,6 +28,7 @@ struct night_device {
  * struct night - a run of a job.
  * @h: the library's handle
  * @c: the job
+ * @job: path of its file
  * @now: when it began, seconds since 1970
  * @store: the folder, locked
  * @device: the devices, as in @c
@@ -43,10 +44,12 @@ struct night_device {
  * @cls: class of the error, NULL: there was none
  * @cancelled: it was asked to end
  * @error: the error, one line
+ * @release_error: of the hook 'release', or ""; does not spoil what was copied
  */
 struct night {
 	struct dtrack *h;
 	const struct config *c;
+	const char *job;
 	int64_t now;
 	struct store store;
 	struct night_device device[CONFIG_MAX_DEVICES];
@@ -62,6 +65,7 @@ struct night {
 	const char *cls;
 	bool cancelled;
 	char error[NIGHT_ERROR_LEN];
+	char release_error[320];
 };
 
 /**
@@ -94,6 +98,10 @@ const char *night_state(const struct night *n);
 /** night_kind() - "full" or "incremental"; "" before that is decided. */
 const char *night_kind(const struct night *n);
 
+/** night_image_name() - file name of the job's @i-th device's image. */
+void night_image_name(const struct night *n, unsigned int i, char *buf,
+		      size_t size);
+
 /**
  * night_settle() - look at devices and folder; finish or remove what an
  * interrupted run has left.
@@ -118,6 +126,17 @@ void night_decide(struct night *n);
  * that the last one lacks, and what was half-made is removed.
  */
 bool night_make(struct night *n);
+
+/**
+ * night_copy() - copy all devices as of one moment; all of them or none.
+ * @n: prepared
+ * @before: the restore point before, or NULL
+ * @folder: where the images go
+ *
+ * What the job's hooks hold still is held for this alone.
+ */
+bool night_copy(struct night *n, const struct point *before,
+		const char *folder);
 
 /**
  * night_prove() - whether the restore point can be had back.

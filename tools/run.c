@@ -128,7 +128,7 @@ static bool run_hook(struct job *job, const char *which, const char *command,
 static bool run_before(struct job *job)
 {
 	const struct hook_variable v[] = {
-		{ "JOB", job->call->argv[0] },
+		{ "JOB", job->night.job },
 		{ "FOLDER", job->config.folder },
 		{ 0 },
 	};
@@ -141,7 +141,7 @@ static bool run_after(struct job *job)
 	struct night *n = &job->night;
 	char bytes[32];
 	const struct hook_variable v[] = {
-		{ "JOB", job->call->argv[0] },
+		{ "JOB", n->job },
 		{ "FOLDER", job->config.folder },
 		{ "STATUS", night_state(n) },
 		{ "KIND", night_kind(n) },
@@ -172,15 +172,31 @@ static void tell_clock(struct job *job)
 	print_error_line(job->call, line);
 }
 
-static bool make(struct job *job)
+/* Whatever else there is to say: something may stand still for ever. */
+static void tell_release(struct night *n)
+{
+	size_t len = strlen(n->error);
+
+	if (!n->release_error[0])
+		return;
+	if (n->cls)
+		snprintf(n->error + len, sizeof(n->error) - len, "; %s",
+			 n->release_error);
+	night_fail(n, "GenericError", "%s", n->release_error);
+	n->cancelled = false;
+}
+
+static void make(struct job *job)
 {
 	struct night *n = &job->night;
 
 	if (!night_settle(n))
-		return false;
+		return;
 	tell_clock(job);
 	night_decide(n);
-	return night_make(n) && night_prove(n) && night_prune(n);
+	if (night_make(n) && night_prove(n))
+		night_prune(n);
+	tell_release(n);
 }
 
 /* ---- The result --------------------------------------------------------- */
@@ -224,8 +240,7 @@ static void look_again(struct night *n)
 static struct json_object *status(struct job *job)
 {
 	look_again(&job->night);
-	return status_json(&job->night, job->call->argv[0],
-			   monotonic() - job->began);
+	return status_json(&job->night, monotonic() - job->began);
 }
 
 static void store_status(struct job *job, const char *path)
@@ -292,6 +307,7 @@ static int nightly(struct job *job)
 
 	n->h = job->call->h;
 	n->c = &job->config;
+	n->job = job->call->argv[0];
 	n->now = time(NULL);
 	job->began = monotonic();
 	signals_catch();

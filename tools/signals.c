@@ -11,6 +11,7 @@
 static const struct signal_ops *ops;
 static void *volatile running;
 static volatile sig_atomic_t cancels;
+static volatile sig_atomic_t alarms;
 
 /* The first asks, the second goes; the kernel takes the freeze back. */
 static void on_cancel(int sig)
@@ -18,6 +19,14 @@ static void on_cancel(int sig)
 	(void)sig;
 	if (cancels++)
 		_exit(EXIT_FAILED);
+	if (running)
+		ops->cancel(running);
+}
+
+static void on_alarm(int sig)
+{
+	(void)sig;
+	alarms = 1;
 	if (running)
 		ops->cancel(running);
 }
@@ -40,11 +49,27 @@ void signals_catch(void)
 	sigaction(SIGUSR1, &resume, NULL);
 }
 
+void signals_expect_alarm(void)
+{
+	struct sigaction alarm = { .sa_handler = on_alarm };
+
+	alarms = 0;
+	sigaction(SIGALRM, &alarm, NULL);
+}
+
+void signals_end_alarm(void)
+{
+	struct sigaction ignore = { .sa_handler = SIG_IGN };
+
+	sigaction(SIGALRM, &ignore, NULL);
+	alarms = 0;
+}
+
 void signals_give(const struct signal_ops *to, void *what)
 {
 	ops = to;
 	running = what;
-	if (cancels)
+	if (cancels || alarms)
 		to->cancel(what);
 }
 

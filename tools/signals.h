@@ -36,6 +36,12 @@ void signals_give(const struct signal_ops *ops, void *running);
 /** signals_take() - what ran has ended, but something else may come. */
 void signals_take(void);
 
+/** signals_expect_alarm() - from here on SIGALRM cancels what runs, or runs next. */
+void signals_expect_alarm(void);
+
+/** signals_end_alarm() - from here on it does nothing; one that came is over. */
+void signals_end_alarm(void);
+
 /** signals_cancelled() - whether there was a signal that cancels. */
 bool signals_cancelled(void);
 

@@ -53,15 +53,14 @@ static struct json_object *last_success(const struct night *n)
 	return p && p->state == POINT_WHOLE ? success_json(c->name, p) : NULL;
 }
 
-struct json_object *status_json(const struct night *n, const char *job,
-				double seconds)
+struct json_object *status_json(const struct night *n, double seconds)
 {
 	struct json_object *o = json_object_new_object();
 	char when[POINT_TIME_LEN];
 
 	put_text(o, "format", "dtrack-status");
 	put_number(o, "version", 1);
-	put_text(o, "job", job);
+	put_text(o, "job", n->job);
 	put_text(o, "time", point_time_format(n->now, when));
 	put_number(o, "seconds", seconds > 0 ? (uint64_t)seconds : 0);
 	put_text(o, "status", night_state(n));

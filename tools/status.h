@@ -29,11 +29,9 @@
 /**
  * status_json() - a run as the status file has it.
  * @n: the run, ended
- * @job: path of the configuration
  * @seconds: that it took
  */
-struct json_object *status_json(const struct night *n, const char *job,
-				double seconds);
+struct json_object *status_json(const struct night *n, double seconds);
 
 /**
  * status_store() - write the status file.

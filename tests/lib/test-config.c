@@ -34,6 +34,10 @@ static void test_config_defaults(void)
 	CHECK_STR("", c.status);
 	CHECK_STR("", c.before);
 	CHECK_STR("", c.after);
+	CHECK_STR("", c.hold);
+	CHECK_STR("", c.release);
+	CHECK_INT(300, c.hook_timeout);
+	CHECK_INT(0, c.hold_limit);
 	CHECK_INT(FORMAT_QCOW2, c.format);
 	CHECK_INT(30, c.full_every);
 	CHECK_INT(false, c.in_days);
@@ -58,6 +62,7 @@ static void test_config_all_keys(void)
 	     "granularity=1m\ndevice =/dev/mapper/x\n"
 	     "[job]\nfolder = /a folder/b\nstatus=/run/s\nformat = raw\n"
 	     "full-every = 7 days\nkeep = 5\nverify = all\nbefore = a \"b\";c && d\nafter = e # f\n"
+	     "hold = h\nrelease = r;s\nhook-timeout = 20\nhold-limit = 600\n"
 	     "fsfreeze = yes\nspeed = 2M\njobs = 3\nrequest-size = 64K\n"
 	     "target-timeout = 600\n"
 	     "on-source-error = ignore\non-target-error = ignore\n"
@@ -67,6 +72,10 @@ static void test_config_all_keys(void)
 	CHECK_INT(FORMAT_RAW, c.format);
 	CHECK_STR("a \"b\";c && d", c.before);
 	CHECK_STR("e # f", c.after);
+	CHECK_STR("h", c.hold);
+	CHECK_STR("r;s", c.release);
+	CHECK_INT(20, c.hook_timeout);
+	CHECK_INT(600, c.hold_limit);
 	CHECK_INT(7, c.full_every);
 	CHECK_INT(true, c.in_days);
 	CHECK_INT(5, c.keep);
@@ -186,6 +195,9 @@ static void test_config_values(void)
 	bad(JOB "speed = 99999999999999999999\n",
 	    "line 3: speed: '99999999999999999999' is too great");
 	bad(JOB "jobs = 257\n" DEVICE, "jobs: at most 256");
+	bad(JOB "hold = true\n" DEVICE, "hold: there is no release");
+	bad(JOB "release = true\n" DEVICE, "release: there is no hold");
+	bad(JOB "hold-limit = 9\n" DEVICE, "hold-limit: there is no hold");
 	bad(JOB "full-every = 7\n",
 	    "line 3: full-every: '7' is neither 'N runs' nor 'N days'");
 	bad(JOB "full-every = 7 weeks\n",

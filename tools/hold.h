@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * hold.h - the hooks 'hold' and 'release', and the process that keeps them.
+ *
+ * What was held still is released whatever becomes of us: a process of its own
+ * runs both commands, and takes our end, however we end, for the word to
+ * release.
+ */
+#ifndef DTRACK_HOLD_H
+#define DTRACK_HOLD_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "config.h"
+#include "hook.h"
+
+#define HOLD_WHY_LEN	256
+
+/**
+ * struct hold - what is held still.
+ * @c: the job
+ * @variables: for both hooks
+ * @pid: the keeper; 0: there is none
+ * @fd: to it
+ * @late: it was held for too long, and we were told by SIGALRM
+ */
+struct hold {
+	const struct config *c;
+	const struct hook_variable *variables;
+	pid_t pid;
+	int fd;
+	bool late;
+};
+
+/**
+ * hold_begin() - run the hook 'hold'.
+ * @hold: @c and @variables in; they stay until hold_end()
+ * @why: result: how it failed, HOLD_WHY_LEN bytes
+ *
+ * A signal that cancels ends it.  hold_end() has to follow, also on errors.
+ *
+ * Return: 0, or -1 with @why.
+ */
+int hold_begin(struct hold *hold, char *why);
+
+/**
+ * hold_end() - have 'release' run, and wait for it.
+ * @hold: begun, or never; @late out
+ * @why: result: how it failed, HOLD_WHY_LEN bytes
+ *
+ * It may have been run already: when 'hold' failed, or after the job's limit.
+ *
+ * Return: 0, or -1 with @why.
+ */
+int hold_end(struct hold *hold, char *why);
+
+#endif
