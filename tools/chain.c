@@ -162,6 +162,7 @@ static void read_broken(const struct store *s, struct chain *c)
 
 	if (ret == -ENOENT)
 		return;
+	c->marked = true;
 	if (ret)
 		breaks(c, "'%.800s': %s", path, strerror(-ret));
 	else

@@ -21,6 +21,7 @@
  * @number: of its first point
  * @name: of its folder
  * @broken: what is wrong with it, "" if nothing is
+ * @marked: it was found by a run, in the last point, and noted
  * @nr: number of points
  * @point: them, by number; partial ones, too
  */
@@ -28,6 +29,7 @@ struct chain {
 	uint64_t number;
 	char name[FILE_NAME_LEN];
 	char broken[POINT_WHY_LEN];
+	bool marked;
 	unsigned int nr;
 	struct point *point;
 };

@@ -37,6 +37,7 @@ static const struct verb *const verbs[] = {
 	&verb_verify,
 	&verb_transaction,
 	&verb_run,
+	&verb_points,
 	NULL
 };
 

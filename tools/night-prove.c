@@ -5,6 +5,7 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "night.h"
 #include "output.h"
@@ -60,6 +61,16 @@ static bool read_back(struct night *n, struct chain *c, unsigned int i)
 	}
 }
 
+static bool note_verified(struct night *n)
+{
+	char folder[CHAIN_PATH_LEN];
+	int ret;
+
+	chain_path(folder, &n->store, n->chain, n->point.name, NULL);
+	ret = point_store_verified(folder, time(NULL));
+	return ret ? night_fail_file(n, ret, "write to", folder) : true;
+}
+
 bool night_prove(struct night *n)
 {
 	struct chain *c = NULL;
@@ -73,7 +84,7 @@ bool night_prove(struct night *n)
 	for (i = 0; i < n->c->nr; i++)
 		if (!night_check_cancel(n) || !read_back(n, c, i))
 			return false;
-	return true;
+	return note_verified(n);
 }
 
 bool night_prune(struct night *n)

@@ -137,6 +137,21 @@ static void damaged(struct point *p, const char *why)
 	snprintf(p->why, sizeof(p->why), "%s", why);
 }
 
+/* Without it, or with nonsense in it, it was not. */
+static void load_verified(const char *folder, struct point *p)
+{
+	char path[PATH_MAX], *text;
+	size_t len;
+
+	snprintf(path, sizeof(path), "%s/%s", folder, POINT_VERIFIED);
+	if (file_read(path, POINT_TIME_LEN, &text, &len))
+		return;
+	if (point_time_parse(text))
+		snprintf(p->verified, sizeof(p->verified), "%.*s",
+			 (int)strcspn(text, "\n"), text);
+	free(text);
+}
+
 int point_load(const char *folder, struct point *p)
 {
 	uint64_t number = p->number;
@@ -158,6 +173,8 @@ int point_load(const char *folder, struct point *p)
 		damaged(p, why);
 	else if (p->number != number)
 		damaged(p, "it is of another restore point");
+	else
+		load_verified(folder, p);
 	p->number = number;
 	return 0;
 }
@@ -269,6 +286,15 @@ int point_store(const char *folder, const struct point *p)
 	free(text);
 	json_object_put(o);
 	return ret;
+}
+
+int point_store_verified(const char *folder, int64_t when)
+{
+	char path[PATH_MAX], line[POINT_TIME_LEN + 1], text[POINT_TIME_LEN];
+
+	snprintf(path, sizeof(path), "%s/%s", folder, POINT_VERIFIED);
+	snprintf(line, sizeof(line), "%s\n", point_time_format(when, text));
+	return file_replace(path, line);
 }
 
 /* ---- Small things ------------------------------------------------------- */

@@ -19,6 +19,8 @@
  *	  "uuid", "generation"	of the bitmap that it fits
  *	  "run"		id of the run that made it, 16 hex digits
  *	  "copied"	bytes
+ *
+ * A file 'verified' beside it has the time when the images were read back.
  */
 #ifndef DTRACK_POINT_H
 #define DTRACK_POINT_H
@@ -28,6 +30,7 @@
 #include "file.h"
 
 #define POINT_FILE	"point.json"
+#define POINT_VERIFIED	"verified"
 #define POINT_WHY_LEN	1024
 /* "2026-11-26T02:24:00Z" */
 #define POINT_TIME_LEN	24
@@ -71,6 +74,7 @@ enum point_state {
  * @time: when it was begun
  * @why: why it is full, or what is wrong with point.json
  * @format: enum config_format
+ * @verified: when its images were read back, or ""
  * @nr: number of images
  * @image: them
  */
@@ -82,6 +86,7 @@ struct point {
 	char time[POINT_TIME_LEN];
 	char why[POINT_WHY_LEN];
 	int format;
+	char verified[POINT_TIME_LEN];
 	unsigned int nr;
 	struct point_image *image;
 };
@@ -116,6 +121,15 @@ int point_load(const char *folder, struct point *p);
  * Return: 0 or a negative errno.
  */
 int point_store(const char *folder, const struct point *p);
+
+/**
+ * point_store_verified() - note that its images were read back, and are well.
+ * @folder: path of the point's folder
+ * @when: seconds since 1970
+ *
+ * Return: 0 or a negative errno.
+ */
+int point_store_verified(const char *folder, int64_t when);
 
 /**
  * point_take() - note what a file is like.

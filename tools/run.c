@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "hook.h"
+#include "job.h"
 #include "night.h"
 #include "output.h"
 #include "signals.h"
@@ -51,24 +52,6 @@ static double monotonic(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-/* ---- The configuration -------------------------------------------------- */
-
-static int read_config(struct job *job)
-{
-	struct call *call = job->call;
-	size_t len = 0;
-	char *text;
-	int ret = file_read(call->argv[0], CONFIG_MAX_BYTES, &text, &len);
-
-	if (ret)
-		return usage_error(call, "Could not read it: %s",
-				   strerror(-ret));
-	if (!config_parse(text, len, &job->config))
-		ret = usage_error(call, "%s", job->config.why);
-	free(text);
-	return ret ? ret : -1;
 }
 
 /* ---- Locks -------------------------------------------------------------- */
@@ -329,7 +312,7 @@ static int run(struct call *call)
 	job->call = call;
 	job->config_lock = -1;
 	job->folder_lock = -1;
-	ret = read_config(job);
+	ret = job_read(call, &job->config);
 	if (ret < 0)
 		ret = call->option[OPT_CHECK].given ? done(call) : nightly(job);
 	night_free(&job->night);

@@ -9,7 +9,7 @@
 
 extern const struct verb verb_create, verb_remove, verb_list, verb_check,
 	verb_map, verb_metrics, verb_backup, verb_transaction, verb_restore,
-	verb_verify, verb_run;
+	verb_verify, verb_run, verb_points;
 extern const struct verb verb_bitmap_add, verb_bitmap_remove, verb_bitmap_clear,
 	verb_bitmap_enable, verb_bitmap_disable, verb_bitmap_merge,
 	verb_bitmap_freeze, verb_bitmap_abdicate, verb_bitmap_reclaim,

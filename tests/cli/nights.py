@@ -17,7 +17,7 @@ def case_run():
     true("ADD n granularity=0 flags=0" in r.log, r.log)
     true("TRANSACTION FREEZE n mode=0 set=1 flags=0" in r.log, r.log)
     first = n.content()
-    equal(["a.raw", "a.raw.dtrack", "a.raw.dtrack.sums", "point.json"],
+    equal(["a.raw", "a.raw.dtrack", "a.raw.dtrack.sums", "point.json", "verified"],
           sorted(os.listdir(n.path())))
     r = n.night("incremental")
     true("ADD" not in " ".join(r.log), r.log)

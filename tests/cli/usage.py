@@ -11,7 +11,7 @@ VERBS = ["create", "remove", "list", "check", "map", "metrics",
          "bitmap clear", "bitmap enable", "bitmap disable", "bitmap merge",
          "bitmap show", "bitmap extents", "bitmap export", "bitmap import",
          "bitmap freeze", "bitmap abdicate", "bitmap reclaim", "backup",
-         "restore", "verify", "transaction", "run"]
+         "restore", "verify", "transaction", "run", "points"]
 
 
 # ---- Help and usage ----
