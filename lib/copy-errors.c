@@ -49,8 +49,22 @@ static int wait_stopped(struct dtl_copy *c, int err)
 	}
 	if (dtl_copy_is_cancelled(c))
 		return cancelled(c);
+	c->resumed = c->next_piece;
 	dtl_copy_notify(c, DTRACK_RUN_RESUMED, NULL);
 	return 0;
+}
+
+/*
+ * One word to go on is for all that had failed when it came.  Numbers of pieces
+ * wrap: whoever is taken for one of them by mistake is tried once more.
+ */
+static bool was_resumed(const struct dtl_copy *c, const struct dtl_piece *p)
+{
+	int policy = p->in_write || p->in_look ? c->options->on_target_error :
+						 c->options->on_source_error;
+
+	return policy == DTRACK_ON_ERROR_STOP &&
+	       (int)(c->first - c->resumed) < 0;
 }
 
 /*
@@ -198,10 +212,11 @@ static int copy_span(struct dtl_copy *c, struct dtl_piece *p, int failed)
 int dtl_copy_repair(struct dtl_copy *c, struct dtl_piece *p)
 {
 	int ret = dtl_copy_enter(c, p);
+	bool again = was_resumed(c, p);
 
-	if (!ret && p->in_write)
+	if (!ret && !again && p->in_write)
 		ret = write_failed(c, p, p->err);
-	else if (!ret)
+	else if (!ret && !again)
 		ret = copy_span(c, p, p->in_look ? 0 : p->err);
 	while (!ret && p->at < p->end) {
 		if (dtl_copy_is_cancelled(c))

@@ -97,6 +97,7 @@ struct dtl_piece {
  * @last_flush: when it began
  * @tries: how often the present spot failed in a row
  * @spot: the byte
+ * @resumed: when the copy was last let go on pieces before this one had begun
  */
 struct dtl_copy {
 	struct dtrack *h;
@@ -147,6 +148,7 @@ struct dtl_copy {
 	double last_flush;
 	unsigned int tries;
 	uint64_t spot;
+	unsigned int resumed;
 };
 
 /**

@@ -62,6 +62,7 @@ static struct world {
 	uint64_t bad_read, bad_write;
 	unsigned int bad_tries;
 	unsigned int cancel_at, break_at;	/* n-th wait; 0 is never */
+	bool no_reads, no_writes;	/* until it stops */
 	bool no_data;		/* of a device too large to have some */
 	double hiccup;		/* seconds that a wait takes longer, at most */
 
@@ -136,7 +137,8 @@ static ssize_t fate(struct dtl_io *io)
 		return 0;
 	}
 	fails = one_in(w.fail) ||
-		hits(io, io->op == DTL_IO_READ ? w.bad_read : w.bad_write);
+		hits(io, io->op == DTL_IO_READ ? w.bad_read : w.bad_write) ||
+		(io->op == DTL_IO_READ ? w.no_reads : w.no_writes);
 	if (one_in(w.cut))
 		len = len > BLOCK ? BLOCK + chance(len - BLOCK) / BLOCK * BLOCK :
 				    len;
@@ -304,6 +306,7 @@ static void sim_notify(void *opaque, enum dtrack_run_event event,
 		return;
 	CHECK(strstr(message, "Could not"), "%s", message);
 	w.stops++;
+	w.no_reads = w.no_writes = false;
 	w.resume = 1;
 }
 
@@ -617,6 +620,42 @@ static void test_stop(void)
 	check_target(true);
 }
 
+/* All that has failed by then is tried again when one of them is. */
+static void test_stop_once(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < 8; i++) {
+		new_world(MOST, 65536);
+		add_extent(0, MOST);
+		o.jobs = i < 4 ? 8 : 64;
+		o.on_source_error = DTRACK_ON_ERROR_STOP;
+		o.on_target_error = DTRACK_ON_ERROR_STOP;
+		*(i & 1 ? &w.no_reads : &w.no_writes) = true;
+		CHECK_INT(0, copy());
+		CHECK_INT(1, w.stops);
+		check_target(true);
+	}
+}
+
+/* But not what failed on the side that does not wait. */
+static void test_stop_is_of_one_side(void)
+{
+	new_world(MOST, 65536);
+	add_extent(0, MOST);
+	o.jobs = 8;
+	o.request_size = 65536;
+	o.on_target_error = DTRACK_ON_ERROR_STOP;
+	w.no_writes = true;
+	w.bad_read = 5 * 65536;
+	w.bad_tries = 1;
+	CHECK_INT(-EIO, copy());
+	CHECK_INT(1, w.stops);
+	CHECK_STR("Could not read 'source' at byte 327680: Input/output error",
+		  words);
+	CHECK_INT(5 * 65536, w.reported);
+}
+
 /* No file system is made to take what it does not. */
 static void test_direct_refused(void)
 {
@@ -675,6 +714,8 @@ int main(void)
 		{ "copy-error-is-exact", test_error_is_exact },
 		{ "copy-ignore", test_ignore },
 		{ "copy-stop", test_stop },
+		{ "copy-stop-once", test_stop_once },
+		{ "copy-stop-is-of-one-side", test_stop_is_of_one_side },
 		{ "copy-direct-refused", test_direct_refused },
 		{ "copy-flush-fails", test_flush_fails },
 		{ "copy-speed", test_speed },
