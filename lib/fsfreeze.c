@@ -2,7 +2,6 @@
 /*
  * fsfreeze.c - holding a file system still for a moment.
  */
-#include <fcntl.h>
 #include <linux/fs.h>
 #include <signal.h>
 #include <stdio.h>
@@ -33,14 +32,17 @@ int dtl_fsfreeze(struct dtrack *h, struct dtrack_dev dev,
 {
 	char point[4096];
 	sigset_t all, old;
-	int fd, ret;
+	int ret, fd = dtl_mount_open(dtl_dev_t(dev), point, sizeof(point));
 
-	if (!dtl_mounted_on(dtl_dev_t(dev), point, sizeof(point)))
+	if (fd == -ENOENT)
 		return call(opaque);
-	fd = open(point, O_RDONLY | O_CLOEXEC);
+	if (fd == -EXDEV)
+		return dtl_fail(h, fd, NULL,
+				"Could not freeze '%s': something else is mounted over it",
+				point);
 	if (fd < 0)
-		return dtl_fail(h, -errno, NULL, "Could not open '%s': %s",
-				point, strerror(errno));
+		return dtl_fail(h, fd, NULL, "Could not open '%s': %s", point,
+				strerror(-fd));
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, &old);
 	ret = held(h, fd, point, call, opaque);

@@ -4,9 +4,12 @@
  *
  * Reads only.  What follows from it is holders.c's and feeds.c's.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "dm.h"
 #include "sysfs.h"
@@ -241,4 +244,35 @@ bool dtl_mounted_on(dev_t dev, char *buf, size_t size)
 	}
 	dtl_mounts_close(&m);
 	return found;
+}
+
+/* Its path may lead to another one, or nowhere. */
+static int open_mount(const struct dtl_mount *m)
+{
+	int fd = open(m->point, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	struct statx st = { 0 };
+
+	if (fd < 0)
+		return errno == ENOENT ? -EXDEV : -errno;
+	if (!statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &st) &&
+	    st.stx_mask & STATX_MNT_ID && st.stx_mnt_id == (uint64_t)m->id)
+		return fd;
+	close(fd);
+	return st.stx_mask & STATX_MNT_ID ? -EXDEV : -EOPNOTSUPP;
+}
+
+int dtl_mount_open(dev_t dev, char *buf, size_t size)
+{
+	struct dtl_mounts m;
+	int ret = -ENOENT;
+
+	if (!dtl_mounts_open(&m))
+		return -errno;
+	while (ret < 0 && dtl_mounts_next(&m))
+		if (is_mount_of(&m.mount, dev)) {
+			ret = open_mount(&m.mount);
+			snprintf(buf, size, "%s", m.mount.point);
+		}
+	dtl_mounts_close(&m);
+	return ret;
 }

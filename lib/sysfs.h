@@ -126,4 +126,17 @@ void dtl_mounts_close(struct dtl_mounts *m);
  */
 bool dtl_mounted_on(dev_t dev, char *buf, size_t size);
 
+/**
+ * dtl_mount_open() - open where a device is mounted.
+ * @dev: the device
+ * @buf: result: the place
+ * @size: of @buf
+ *
+ * Never what is mounted over it: that is another file system.
+ *
+ * Return: a file, to be closed; -ENOENT when it is not mounted; -EXDEV when all
+ * its places are mounted over; or another errno.
+ */
+int dtl_mount_open(dev_t dev, char *buf, size_t size);
+
 #endif

@@ -324,6 +324,33 @@ def nights_fsfreeze():
         os.sync()
 
 
+def _mount_over(point):
+    """Another file system where one is mounted already."""
+    other = Loop(8 * M)
+    run('mkfs.ext4', '-q', other.path)
+    run('mount', other.path, point)
+    dm.cleanup.callback(run, 'umount', point, status=None)
+
+
+@case(kernels=('uml',))
+def nights_fsfreeze_mounted_over():
+    """This test will mount something else over a device's file system: that is
+    not what is frozen. Where it is mounted, too, it can be had."""
+    site = Site(seed(), sizes=(8 * M,), form='raw')
+    point, = _mounted(site)
+    site.configure(fsfreeze='yes')
+    _mount_over(point)
+    done = run('dtrack', 'run', CONFIG, status=1)
+    true(done.stderr.endswith(f": Could not freeze '{point}': something else "
+                              "is mounted over it\n"), done.stderr)
+    _write(f'{point}/file', b'not frozen')
+    os.sync()
+    os.makedirs('/tmp/nights-bind', exist_ok=True)
+    run('mount', site.devices[0].path, '/tmp/nights-bind')
+    dm.cleanup.callback(run, 'umount', '/tmp/nights-bind', status=None)
+    run('dtrack', 'run', CONFIG)
+
+
 @case(kernels=('uml',))
 def nights_on_a_disk_that_hooks_mount():
     """This test will mount the folder's disk by the hook 'before' and unmount it
