@@ -210,6 +210,51 @@ int dtrack_dev_info(struct dtrack *h, struct dtrack_dev dev,
  */
 int dtrack_dev_mounted(struct dtrack *h, struct dtrack_dev dev);
 
+struct dtrack_fs;
+
+/**
+ * dtrack_fs_new() - find the file systems on devices, to hold them still.
+ * @h: the handle; must outlive @fs
+ * @devs: array of devices, as for dtrack_dev_mounted(); those that are not
+ *	mounted are left out, those that are there twice are taken once
+ * @nr: number of them
+ * @fs: result; dtrack_fs_free() it
+ *
+ * Nothing is frozen yet.  Until the end they cannot be unmounted.
+ *
+ * Return: 0; -EXDEV when something else is mounted over one; or another
+ * negative errno.
+ */
+int dtrack_fs_new(struct dtrack *h, const struct dtrack_dev *devs,
+		  unsigned int nr, struct dtrack_fs **fs);
+
+/**
+ * dtrack_fs_freeze() - have what is in memory written, and hold all else back.
+ * @fs: the file systems
+ *
+ * All or none.  The kernel does not thaw them when the process ends: it must see
+ * to that, and must not write to them meanwhile.
+ *
+ * Return: 0; -EBUSY when one is frozen already; -EOPNOTSUPP when it cannot be; or
+ * another negative errno.
+ */
+int dtrack_fs_freeze(struct dtrack_fs *fs);
+
+/**
+ * dtrack_fs_thaw() - let all go on.
+ * @fs: the file systems; also of a process that was forked after
+ *	dtrack_fs_new(), and froze them
+ *
+ * Return: 0, or a negative errno when one did not thaw; all were tried.
+ */
+int dtrack_fs_thaw(struct dtrack_fs *fs);
+
+/**
+ * dtrack_fs_free() - forget them; what is frozen stays so.
+ * @fs: the file systems, or NULL
+ */
+void dtrack_fs_free(struct dtrack_fs *fs);
+
 /**
  * enum dtrack_finding_kind - what may be wrong with the tracking of a device.
  * @DTRACK_FINDING_NOT_TRACKED: its live table is not a tracker's; nothing else

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * fsfreeze.c - holding a file system still for a moment.
+ * fsfreeze.c - holding file systems still.
  */
 #include <linux/fs.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -12,41 +13,163 @@
 #include "run.h"
 #include "sysfs.h"
 
-static int held(struct dtrack *h, int fd, const char *point,
-		int (*call)(void *opaque), void *opaque)
-{
-	int ret;
+/**
+ * struct place - a mounted file system.
+ * @fd: on it
+ * @frozen: by us, as far as this process knows
+ * @point: where it is mounted
+ */
+struct place {
+	int fd;
+	bool frozen;
+	char point[4096];
+};
 
-	if (ioctl(fd, FIFREEZE, 0))
-		return dtl_fail(h, -errno, NULL, "Could not freeze '%s': %s",
-				point, strerror(errno));
+/**
+ * struct dtrack_fs - the file systems on some devices.
+ * @h: the handle
+ * @nr: number of places
+ * @place: them
+ */
+struct dtrack_fs {
+	struct dtrack *h;
+	unsigned int nr;
+	struct place place[];
+};
+
+static int open_place(struct dtrack_fs *fs, struct dtrack_dev dev)
+{
+	struct place *p = &fs->place[fs->nr];
+
+	p->fd = dtl_mount_open(dtl_dev_t(dev), p->point, sizeof(p->point));
+	if (p->fd == -ENOENT)
+		return 0;
+	if (p->fd == -EXDEV)
+		return dtl_fail(fs->h, p->fd, NULL,
+				"Could not freeze '%s': something else is mounted over it",
+				p->point);
+	if (p->fd < 0)
+		return dtl_fail(fs->h, p->fd, NULL, "Could not open '%s': %s",
+				p->point, strerror(-p->fd));
+	fs->nr++;
+	return 0;
+}
+
+static bool is_there(const struct dtrack_dev *devs, unsigned int nr,
+		     struct dtrack_dev dev)
+{
+	while (nr--)
+		if (dtl_same_dev(devs[nr], dev))
+			return true;
+	return false;
+}
+
+int dtrack_fs_new(struct dtrack *h, const struct dtrack_dev *devs,
+		  unsigned int nr, struct dtrack_fs **result)
+{
+	struct dtrack_fs *fs = calloc(1, sizeof(*fs) +
+				      nr * sizeof(fs->place[0]));
+	unsigned int i;
+	int ret = 0;
+
+	if (!fs)
+		return dtl_nomem(h);
+	fs->h = h;
+	for (i = 0; !ret && i < nr; i++)
+		if (!is_there(devs, i, devs[i]))
+			ret = open_place(fs, devs[i]);
+	if (ret)
+		dtrack_fs_free(fs);
+	else
+		*result = fs;
+	return ret;
+}
+
+void dtrack_fs_free(struct dtrack_fs *fs)
+{
+	unsigned int i;
+
+	for (i = 0; fs && i < fs->nr; i++)
+		dtl_close(fs->place[i].fd);
+	free(fs);
+}
+
+/* The other way round.  All are tried; what is not frozen need not be. */
+int dtrack_fs_thaw(struct dtrack_fs *fs)
+{
+	unsigned int i = fs->nr;
+	int ret = 0;
+
+	while (i--) {
+		struct place *p = &fs->place[i];
+
+		if (ioctl(p->fd, FITHAW, 0) && (errno != EINVAL || p->frozen))
+			ret = dtl_fail(fs->h, -errno, NULL,
+				       "Could not thaw '%s': %s", p->point,
+				       errno == EINVAL ?
+				       "somebody else has thawed it" :
+				       strerror(errno));
+		p->frozen = false;
+	}
+	return ret;
+}
+
+/* One that somebody else has frozen stays as it is. */
+static int take_back(struct dtrack_fs *fs, unsigned int nr)
+{
+	const struct place *p = &fs->place[nr];
+	int ret = dtl_fail(fs->h, -errno, NULL, "Could not freeze '%s': %s",
+			   p->point, strerror(errno));
+
+	while (nr--) {
+		ioctl(fs->place[nr].fd, FITHAW, 0);
+		fs->place[nr].frozen = false;
+	}
+	return ret;
+}
+
+int dtrack_fs_freeze(struct dtrack_fs *fs)
+{
+	unsigned int i;
+
+	for (i = 0; i < fs->nr; i++) {
+		if (ioctl(fs->place[i].fd, FIFREEZE, 0))
+			return take_back(fs, i);
+		fs->place[i].frozen = true;
+	}
+	return 0;
+}
+
+static int call_held(struct dtrack_fs *fs, int (*call)(void *opaque),
+		     void *opaque)
+{
+	struct dtl_error first;
+	int thawed, ret = dtrack_fs_freeze(fs);
+
+	if (ret)
+		return ret;
 	ret = call(opaque);
-	if (ioctl(fd, FITHAW, 0) && !ret)
-		ret = dtl_fail(h, -errno, NULL, "Could not thaw '%s': %s",
-			       point, strerror(errno));
+	dtl_error_save(fs->h, &first);
+	thawed = dtrack_fs_thaw(fs);
+	if (!ret)
+		return thawed;
+	dtl_error_restore(fs->h, &first);
 	return ret;
 }
 
 int dtl_fsfreeze(struct dtrack *h, struct dtrack_dev dev,
 		 int (*call)(void *opaque), void *opaque)
 {
-	char point[4096];
+	struct dtrack_fs *fs;
 	sigset_t all, old;
-	int ret, fd = dtl_mount_open(dtl_dev_t(dev), point, sizeof(point));
+	int ret = dtrack_fs_new(h, &dev, 1, &fs);
 
-	if (fd == -ENOENT)
-		return call(opaque);
-	if (fd == -EXDEV)
-		return dtl_fail(h, fd, NULL,
-				"Could not freeze '%s': something else is mounted over it",
-				point);
-	if (fd < 0)
-		return dtl_fail(h, fd, NULL, "Could not open '%s': %s", point,
-				strerror(-fd));
+	if (ret)
+		return ret;
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, &old);
-	ret = held(h, fd, point, call, opaque);
+	ret = call_held(fs, call, opaque);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	dtl_close(fd);
+	dtrack_fs_free(fs);
 	return ret;
 }

@@ -76,9 +76,10 @@ static const struct word verify_words[] = {
 	{ 0 },
 };
 
-static const struct word yes_no[] = {
-	{ "yes", true },
-	{ "no", false },
+static const struct word fsfreeze_words[] = {
+	{ "yes", FSFREEZE_YES },
+	{ "no", FSFREEZE_NO },
+	{ "copy", FSFREEZE_COPY },
 	{ 0 },
 };
 
@@ -95,7 +96,6 @@ enum value_kind {
 	VALUE_SIZE,	/* bytes with K, M, G, T; at least 1 */
 	VALUE_COUNT,	/* 1 .. 1000000 */
 	VALUE_WORD,	/* one of a list; an int */
-	VALUE_FLAG,	/* yes or no */
 	VALUE_EVERY,	/* N runs or N days */
 };
 
@@ -129,7 +129,7 @@ static const struct key job_keys[] = {
 	{ "release", VALUE_TEXT, JOB(release), NULL },
 	{ "hook-timeout", VALUE_COUNT, JOB(hook_timeout), NULL },
 	{ "hold-limit", VALUE_COUNT, JOB(hold_limit), NULL },
-	{ "fsfreeze", VALUE_FLAG, JOB(fsfreeze), yes_no },
+	{ "fsfreeze", VALUE_WORD, JOB(fsfreeze), fsfreeze_words },
 	{ "speed", VALUE_SIZE, JOB(speed), NULL },
 	{ "jobs", VALUE_COUNT, JOB(jobs), NULL },
 	{ "request-size", VALUE_SIZE, JOB(request_size), NULL },
@@ -155,16 +155,6 @@ static bool take_word(struct reader *r, const struct key *key,
 		return true;
 	return wrong(r, r->line, "%s: '%s' is none of %s", key->name, value,
 		     word_list(key->words, list));
-}
-
-static bool take_flag(struct reader *r, const struct key *key,
-		      const char *value, bool *to)
-{
-	int word = 0;
-	bool good = take_word(r, key, value, &word);
-
-	*to = word;
-	return good;
 }
 
 static bool take_size(struct reader *r, const struct key *key,
@@ -241,8 +231,6 @@ static bool take(struct reader *r, const struct key *key, const char *value,
 		return take_count(r, key, value, to);
 	case VALUE_WORD:
 		return take_word(r, key, value, to);
-	case VALUE_FLAG:
-		return take_flag(r, key, value, to);
 	case VALUE_EVERY:
 		return take_every(r, key, value);
 	default:
@@ -435,14 +423,16 @@ static bool check_device(struct reader *r, struct config_device *d)
 /* What is held still is released. */
 static bool check_hooks(struct reader *r)
 {
-	const struct config *c = r->c;
+	struct config *c = r->c;
 
 	if (c->hold[0] && !c->release[0])
 		return wrong(r, 0, "hold: there is no release");
 	if (c->release[0] && !c->hold[0])
 		return wrong(r, 0, "release: there is no hold");
-	if (c->hold_limit && !c->hold[0])
-		return wrong(r, 0, "hold-limit: there is no hold");
+	if (c->hold_limit && !c->hold[0] && c->fsfreeze != FSFREEZE_COPY)
+		return wrong(r, 0, "hold-limit: nothing is held");
+	if (!c->hold_limit)
+		c->hold_limit = CONFIG_HOLD_LIMIT;
 	return true;
 }
 

@@ -16,11 +16,18 @@
 #define CONFIG_NAME_LEN		33
 /* Seconds. */
 #define CONFIG_HOOK_TIMEOUT	300
+#define CONFIG_HOLD_LIMIT	3600
 
 enum config_verify {
 	VERIFY_FULL,	/* what is the first of its chain */
 	VERIFY_ALL,
 	VERIFY_NONE,
+};
+
+enum config_fsfreeze {
+	FSFREEZE_NO,
+	FSFREEZE_YES,	/* while the bitmaps are frozen */
+	FSFREEZE_COPY,	/* until all is copied */
 };
 
 enum config_format {
@@ -53,13 +60,13 @@ struct config_device {
  * @hold: command before the copy, or ""
  * @release: command after it, or ""; there if @hold is
  * @hook_timeout: seconds that each of these two may take
- * @hold_limit: seconds between their beginnings, 0: no limit
+ * @hold_limit: seconds from the beginning of @hold to that of @release
  * @format: enum config_format
  * @full_every: a full copy after so many restore points, or days
  * @in_days: @full_every is a number of days
  * @keep: chains to be kept, at least 1
  * @verify: enum config_verify: restore points that are read back
- * @fsfreeze: hold mounted file systems still at the freeze
+ * @fsfreeze: enum config_fsfreeze: how long mounted file systems are frozen
  * @speed: bytes a second and device, 0: no limit
  * @request_size: as for struct dtrack_run_options
  * @jobs: as for struct dtrack_run_options
@@ -84,7 +91,7 @@ struct config {
 	bool in_days;
 	uint64_t keep;
 	int verify;
-	bool fsfreeze;
+	int fsfreeze;
 	uint64_t speed;
 	uint64_t request_size;
 	uint64_t jobs;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * hold.c - the hooks 'hold' and 'release', and the process that keeps them.
+ * hold.c - the hooks 'hold' and 'release', frozen file systems, and the process
+ * that keeps them.
  */
 #include <errno.h>
 #include <poll.h>
@@ -20,16 +21,56 @@
 #define GRACE_MS	5000
 
 /**
- * struct word - what the keeper says: once of 'hold', once of 'release'.
- * @failed: the hook did
+ * struct word - what the keeper says: once all is held, once it is released.
+ * @failed: something did
  * @late: the limit was reached
- * @why: how it failed
+ * @why: what
  */
 struct word {
 	bool failed;
 	bool late;
 	char why[HOLD_WHY_LEN];
 };
+
+/* ---- Holding and releasing ---------------------------------------------- */
+
+static void fail(struct word *w, const char *why)
+{
+	w->failed = true;
+	if (!w->why[0])
+		snprintf(w->why, sizeof(w->why), "%s", why);
+}
+
+static bool hook(const struct hold *hold, const char *which,
+		 const char *command, int fd, struct word *w)
+{
+	char why[200], line[HOLD_WHY_LEN];
+
+	if (!command[0] ||
+	    !hook_run_limited(command, hold->variables,
+			      (unsigned int)hold->c->hook_timeout, fd, why,
+			      sizeof(why)))
+		return true;
+	snprintf(line, sizeof(line), "The hook '%s' failed: %s", which, why);
+	fail(w, line);
+	return false;
+}
+
+/* @frozen: result: the file systems are */
+static void take(const struct hold *hold, int fd, struct word *w, bool *frozen)
+{
+	*frozen = hook(hold, "hold", hold->c->hold, fd, w) && hold->fs &&
+		  !dtrack_fs_freeze(hold->fs);
+	if (!w->failed && hold->fs && !*frozen)
+		fail(w, dtrack_errmsg(hold->h));
+}
+
+static void release(const struct hold *hold, bool frozen, struct word *w)
+{
+	if (frozen && dtrack_fs_thaw(hold->fs))
+		fail(w, dtrack_errmsg(hold->h));
+	hook(hold, "release", hold->c->release, -1, w);
+}
 
 /* ---- The keeper --------------------------------------------------------- */
 
@@ -41,7 +82,7 @@ static time_t now(void)
 	return t.tv_sec;
 }
 
-/* Whether the other side wants no more; @ms: -1 waits for ever. */
+/* Whether the other side wants no more, or has something to say. */
 static bool is_over(int fd, int ms)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
@@ -67,12 +108,11 @@ static void say(int fd, const struct word *w)
 }
 
 /* Return: whether the limit was reached. */
-static bool wait_held(const struct hold *hold, int fd, pid_t run, time_t until)
+static bool wait_held(int fd, pid_t run, time_t until)
 {
 	time_t left = until - now();
 
-	if (is_over(fd, !hold->c->hold_limit ? -1 :
-			left > 0 ? (int)left * 1000 : 0))
+	if (is_over(fd, left > 0 ? (int)left * 1000 : 0))
 		return false;
 	kill(run, SIGALRM);
 	is_over(fd, GRACE_MS);
@@ -82,20 +122,17 @@ static bool wait_held(const struct hold *hold, int fd, pid_t run, time_t until)
 __attribute__((noreturn))
 static void keep(const struct hold *hold, int fd, pid_t run)
 {
-	const struct config *c = hold->c;
-	unsigned int seconds = (unsigned int)c->hook_timeout;
-	time_t until = now() + (time_t)c->hold_limit;
-	struct word w = { 0 };
+	time_t until = now() + (time_t)hold->c->hold_limit;
+	struct word held = { 0 }, released = { 0 };
+	bool frozen;
 
 	become_keeper();
-	w.failed = hook_run_limited(c->hold, hold->variables, seconds, fd,
-				    w.why, sizeof(w.why));
-	say(fd, &w);
-	if (!w.failed)
-		w.late = wait_held(hold, fd, run, until);
-	w.failed = hook_run_limited(c->release, hold->variables, seconds, -1,
-				    w.why, sizeof(w.why));
-	say(fd, &w);
+	take(hold, fd, &held, &frozen);
+	say(fd, &held);
+	if (!held.failed)
+		released.late = wait_held(fd, run, until);
+	release(hold, frozen, &released);
+	say(fd, &released);
 	_exit(0);
 }
 
@@ -140,7 +177,8 @@ int hold_begin(struct hold *hold, char *why)
 
 	signals_expect_alarm();
 	if (start(hold)) {
-		snprintf(why, HOLD_WHY_LEN, "%s", strerror(errno));
+		snprintf(why, HOLD_WHY_LEN, "Could not hold anything: %s",
+			 strerror(errno));
 		return -1;
 	}
 	while (!is_over(hold->fd, TICK_MS)) {
@@ -149,19 +187,12 @@ int hold_begin(struct hold *hold, char *why)
 		told = told || signals_cancelled();
 	}
 	if (!hear(hold, &w)) {
-		snprintf(why, HOLD_WHY_LEN, "its keeper was killed");
+		snprintf(why, HOLD_WHY_LEN,
+			 "What holds the devices still was killed");
 		return -1;
 	}
 	memcpy(why, w.why, HOLD_WHY_LEN);
 	return w.failed ? -1 : 0;
-}
-
-/* Nobody else is left to do it. */
-static bool release(const struct hold *hold, struct word *w)
-{
-	return !hook_run_limited(hold->c->release, hold->variables,
-				 (unsigned int)hold->c->hook_timeout, -1,
-				 w->why, sizeof(w->why));
 }
 
 int hold_end(struct hold *hold, char *why)
@@ -171,8 +202,11 @@ int hold_end(struct hold *hold, char *why)
 	if (!hold->pid)
 		return 0;
 	shutdown(hold->fd, SHUT_WR);
-	if (!hear(hold, &w))
-		w.failed = !release(hold, &w);
+	/* Killed: nobody else is left to do it. */
+	if (!hear(hold, &w)) {
+		memset(&w, 0, sizeof(w));
+		release(hold, hold->fs, &w);
+	}
 	close(hold->fd);
 	while (waitpid(hold->pid, NULL, 0) < 0 && errno == EINTR)
 		;

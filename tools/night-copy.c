@@ -47,7 +47,7 @@ static bool add_run(struct night *n, unsigned int i, const struct point *before,
 	o.jobs = (unsigned int)n->c->jobs;
 	o.request_size = n->c->request_size;
 	o.target_timeout = (unsigned int)n->c->target_timeout;
-	if (n->c->fsfreeze)
+	if (n->c->fsfreeze == FSFREEZE_YES)
 		o.flags |= DTRACK_RUN_FSFREEZE;
 	return dtrack_transaction_backup(tx, n->device[i].dev, &o) >= 0 ||
 	       night_fail_device(n, i);
@@ -87,31 +87,38 @@ static const struct signal_ops signal_ops = {
 
 /* ---- Holding still ------------------------------------------------------ */
 
-static bool fail_hook(struct night *n, const char *which, const char *why)
+static bool find_file_systems(struct night *n, struct hold *hold)
 {
-	return night_fail(n, "GenericError", "The hook '%s' failed: %s", which,
-			  why);
+	struct dtrack_dev devs[CONFIG_MAX_DEVICES];
+	unsigned int i;
+
+	if (n->c->fsfreeze != FSFREEZE_COPY)
+		return true;
+	for (i = 0; i < n->c->nr; i++)
+		devs[i] = n->device[i].dev;
+	return !dtrack_fs_new(n->h, devs, n->c->nr, &hold->fs) ||
+	       night_fail(n, dtrack_errclass(n->h), "%s", dtrack_errmsg(n->h));
 }
 
 static bool begin_hold(struct night *n, struct hold *hold)
 {
 	char why[HOLD_WHY_LEN];
 
-	if (!n->c->hold[0])
+	if (!find_file_systems(n, hold))
+		return false;
+	if ((!n->c->hold[0] && !hold->fs) || !hold_begin(hold, why))
 		return true;
-	if (!hold_begin(hold, why))
-		return true;
-	return night_check_cancel(n) && fail_hook(n, "hold", why);
+	return night_check_cancel(n) && night_fail(n, "GenericError", "%s", why);
 }
 
-/* What was copied is good whatever comes of 'release', which is told at the end. */
+/* What was copied is good whatever comes of this, which is told at the end. */
 static void end_hold(struct night *n, struct hold *hold)
 {
 	char why[HOLD_WHY_LEN];
 
 	if (hold_end(hold, why))
-		snprintf(n->release_error, sizeof(n->release_error),
-			 "The hook 'release' failed: %s", why);
+		snprintf(n->release_error, sizeof(n->release_error), "%s", why);
+	dtrack_fs_free(hold->fs);
 }
 
 static int run(struct dtrack_transaction *tx)
@@ -134,7 +141,7 @@ static bool execute(struct night *n, struct dtrack_transaction *tx)
 		{ "WHY", n->why },
 		{ 0 },
 	};
-	struct hold hold = { .c = n->c, .variables = v };
+	struct hold hold = { .h = n->h, .c = n->c, .variables = v };
 	bool held = begin_hold(n, &hold);
 	int err = held ? run(tx) : 0;
 

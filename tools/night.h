@@ -44,7 +44,8 @@ struct night_device {
  * @cls: class of the error, NULL: there was none
  * @cancelled: it was asked to end
  * @error: the error, one line
- * @release_error: of the hook 'release', or ""; does not spoil what was copied
+ * @release_error: why something may be held still yet, or ""; what was copied is
+ *	good all the same
  */
 struct night {
 	struct dtrack *h;
@@ -65,7 +66,7 @@ struct night {
 	const char *cls;
 	bool cancelled;
 	char error[NIGHT_ERROR_LEN];
-	char release_error[320];
+	char release_error[512];
 };
 
 /**

@@ -23,6 +23,8 @@
 static const struct option_spec options[] = {
 	{ OPT_CHECK, "check", KIND_FLAG, NULL,
 	  "only look for mistakes in CONFIG", NULL },
+	{ OPT_LIVE, "live", KIND_FLAG, NULL,
+	  "hold nothing still, whatever CONFIG says", NULL },
 	{ 0 },
 };
 
@@ -284,10 +286,19 @@ static void work(struct job *job)
 
 /* ---- The verb ----------------------------------------------------------- */
 
+static void hold_nothing(struct config *c)
+{
+	c->hold[0] = '\0';
+	c->release[0] = '\0';
+	c->fsfreeze = FSFREEZE_NO;
+}
+
 static int nightly(struct job *job)
 {
 	struct night *n = &job->night;
 
+	if (job->call->option[OPT_LIVE].given)
+		hold_nothing(&job->config);
 	n->h = job->call->h;
 	n->c = &job->config;
 	n->job = job->call->argv[0];
@@ -332,8 +343,10 @@ const struct verb verb_run = {
 "changed. A new chain with a full copy is begun, and the reason told, when it is\n"
 "due, when a bitmap is lost, inconsistent or does not belong to the last restore\n"
 "point, and when something in the chain is missing or was changed. Old chains are\n"
-"removed only when the newest one is found whole. All devices are copied as of\n"
-"one moment, and all of them or none.\n"
+"removed only when the newest one is found whole. All devices are copied, or none.\n"
+"\n"
+"The copy is of one moment if the job holds the devices still for it. --live does\n"
+"not: the next run, which does, has only to copy what was written meanwhile.\n"
 "\n"
 "A run says one line on stderr and leaves FOLDER/status.json for monitoring; with\n"
 "--json it prints that, too. Two at once: the second one fails. SIGINT and SIGTERM\n"

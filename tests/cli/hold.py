@@ -190,3 +190,15 @@ def case_run_hold_keeper_killed():
     status, lines = n.end(p)
     true(status == 0 and lines[0].startswith("incremental copy 000002"), lines)
     equal(["hold", "release"], n.heard())
+
+
+def case_run_live():
+    """Nothing is held still, the next run does."""
+    n = Held(fsfreeze="copy", hold_limit=9)
+    r = n.run("--live")
+    true(r.status == 0 and "full copy 000001" in r.err, r.err)
+    true(not os.path.exists(n.said), "a hook was run")
+    n.generation = 2
+    r = n.run()
+    true(r.status == 0 and "incremental copy 000002" in r.err, r.err)
+    equal(["hold", "release"], n.heard())

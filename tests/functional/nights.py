@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Chains of 'dtrack run': every night's content can be had back, whatever goes
 wrong in between."""
+import errno
+import fcntl
 import glob
 import json
 import os
@@ -15,6 +17,7 @@ from runs import PRELOAD, Holed
 
 FOLDER, CONFIG = '/tmp/nights', '/tmp/nights.conf'
 GRANULARITY = 4 * K
+FIFREEZE = 0xc0045877
 
 
 class Site:
@@ -324,6 +327,51 @@ def nights_fsfreeze():
         os.sync()
 
 
+def _is_frozen(point):
+    fd = os.open(point, os.O_RDONLY)
+    try:
+        fcntl.ioctl(fd, FIFREEZE, 0)
+    except OSError as e:
+        same(e.errno, errno.EBUSY, point)
+        return True
+    finally:
+        os.close(fd)
+    run('fsfreeze', '-u', point)
+    return False
+
+
+@case(kernels=('uml',))
+def nights_fsfreeze_copy():
+    """This test will run a job over two mounted file systems that are frozen until
+    all is copied: behind the hook 'hold', not behind 'release', and no longer than
+    the run is alive."""
+    site = Site(seed(), sizes=(8 * M, 8 * M), room='64m', form='raw')
+    points = _mounted(site)
+    site.configure(fsfreeze='copy', hold=f'echo 1 >{points[0]}/held',
+                   release=f'echo 1 >{points[1]}/released')
+    run('dtrack', 'run', CONFIG)
+    os.makedirs('/tmp/nights-copy', exist_ok=True)
+    newest = site.points()[max(site.points())]
+    for i, there in enumerate((['held'], [])):
+        run('mount', '-o', 'loop,ro,noload', f'{newest}/d{i}.raw',
+            '/tmp/nights-copy')
+        same([f for f in os.listdir('/tmp/nights-copy') if f != 'lost+found'],
+             there, f'd{i}')
+        run('umount', '/tmp/nights-copy')
+    same(os.path.getsize(f'{points[1]}/released'), 2, 'released')
+    site.configure(fsfreeze='copy', speed='64K')
+    for point in points:
+        _write(f'{point}/file', os.urandom(200 * K))
+    with subprocess.Popen(['dtrack', 'run', CONFIG]) as running:
+        while 'busy' not in run('dtrack', 'list').stdout:
+            same(running.poll(), None, 'the run')
+        same([_is_frozen(point) for point in points], [True, True], 'frozen')
+        running.kill()
+    for point in points:
+        _write(f'{point}/more', b'thawed')
+        os.sync()
+
+
 def _mount_over(point):
     """Another file system where one is mounted already."""
     other = Loop(8 * M)
@@ -345,6 +393,10 @@ def nights_fsfreeze_mounted_over():
                               "is mounted over it\n"), done.stderr)
     _write(f'{point}/file', b'not frozen')
     os.sync()
+    site.configure(fsfreeze='copy')
+    done = run('dtrack', 'run', CONFIG, status=1)
+    true(done.stderr.endswith(f": Could not freeze '{point}': something else "
+                              "is mounted over it\n"), done.stderr)
     os.makedirs('/tmp/nights-bind', exist_ok=True)
     run('mount', site.devices[0].path, '/tmp/nights-bind')
     dm.cleanup.callback(run, 'umount', '/tmp/nights-bind', status=None)

@@ -37,13 +37,13 @@ static void test_config_defaults(void)
 	CHECK_STR("", c.hold);
 	CHECK_STR("", c.release);
 	CHECK_INT(300, c.hook_timeout);
-	CHECK_INT(0, c.hold_limit);
+	CHECK_INT(3600, c.hold_limit);
 	CHECK_INT(FORMAT_QCOW2, c.format);
 	CHECK_INT(30, c.full_every);
 	CHECK_INT(false, c.in_days);
 	CHECK_INT(2, c.keep);
 	CHECK_INT(VERIFY_FULL, c.verify);
-	CHECK_INT(false, c.fsfreeze);
+	CHECK_INT(FSFREEZE_NO, c.fsfreeze);
 	CHECK_INT(0, c.speed);
 	CHECK_INT(0, c.jobs);
 	CHECK_INT(0, c.request_size);
@@ -63,7 +63,7 @@ static void test_config_all_keys(void)
 	     "[job]\nfolder = /a folder/b\nstatus=/run/s\nformat = raw\n"
 	     "full-every = 7 days\nkeep = 5\nverify = all\nbefore = a \"b\";c && d\nafter = e # f\n"
 	     "hold = h\nrelease = r;s\nhook-timeout = 20\nhold-limit = 600\n"
-	     "fsfreeze = yes\nspeed = 2M\njobs = 3\nrequest-size = 64K\n"
+	     "fsfreeze = copy\nspeed = 2M\njobs = 3\nrequest-size = 64K\n"
 	     "target-timeout = 600\n"
 	     "on-source-error = ignore\non-target-error = ignore\n"
 	     "[device z]\nbitmap = n");
@@ -80,7 +80,7 @@ static void test_config_all_keys(void)
 	CHECK_INT(true, c.in_days);
 	CHECK_INT(5, c.keep);
 	CHECK_INT(VERIFY_ALL, c.verify);
-	CHECK_INT(true, c.fsfreeze);
+	CHECK_INT(FSFREEZE_COPY, c.fsfreeze);
 	CHECK_INT(2 << 20, c.speed);
 	CHECK_INT(3, c.jobs);
 	CHECK_INT(65536, c.request_size);
@@ -185,7 +185,7 @@ static void test_config_values(void)
 	bad(JOB "format = x\n", "line 3: format: 'x' is none of qcow2, raw");
 	bad(JOB "verify = yes\n",
 	    "line 3: verify: 'yes' is none of full, all, no");
-	bad(JOB "fsfreeze = 1\n", "line 3: fsfreeze: '1' is none of yes, no");
+	bad(JOB "fsfreeze = 1\n", "line 3: fsfreeze: '1' is none of yes, no, copy");
 	bad(JOB "keep = 0\n", "line 3: keep: '0' is no number of 1 to 1000000");
 	bad(JOB "keep = 1000001\n",
 	    "line 3: keep: '1000001' is no number of 1 to 1000000");
@@ -197,7 +197,7 @@ static void test_config_values(void)
 	bad(JOB "jobs = 257\n" DEVICE, "jobs: at most 256");
 	bad(JOB "hold = true\n" DEVICE, "hold: there is no release");
 	bad(JOB "release = true\n" DEVICE, "release: there is no hold");
-	bad(JOB "hold-limit = 9\n" DEVICE, "hold-limit: there is no hold");
+	bad(JOB "hold-limit = 9\n" DEVICE, "hold-limit: nothing is held");
 	bad(JOB "full-every = 7\n",
 	    "line 3: full-every: '7' is neither 'N runs' nor 'N days'");
 	bad(JOB "full-every = 7 weeks\n",
