@@ -6,6 +6,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include "hold.h"
 #include "night.h"
@@ -87,6 +89,15 @@ static const struct signal_ops signal_ops = {
 
 /* ---- Holding still ------------------------------------------------------ */
 
+/* Where libnbd makes a socket for qemu-nbd: we would wait for ourselves. */
+static bool has_tmp(const struct night *n, struct dtrack_dev dev)
+{
+	struct stat st;
+
+	return n->c->format == FORMAT_QCOW2 && !stat("/tmp", &st) &&
+	       st.st_dev == makedev(dev.major, dev.minor);
+}
+
 static bool find_file_systems(struct night *n, struct hold *hold)
 {
 	struct dtrack_dev devs[CONFIG_MAX_DEVICES];
@@ -94,8 +105,13 @@ static bool find_file_systems(struct night *n, struct hold *hold)
 
 	if (n->c->fsfreeze != FSFREEZE_COPY)
 		return true;
-	for (i = 0; i < n->c->nr; i++)
+	for (i = 0; i < n->c->nr; i++) {
 		devs[i] = n->device[i].dev;
+		if (has_tmp(n, devs[i]))
+			return night_fail(n, "GenericError",
+					  "%s: It cannot be frozen: /tmp is on it, where a socket is made; mount a tmpfs there, or use format = raw",
+					  n->c->device[i].name);
+	}
 	return !dtrack_fs_new(n->h, devs, n->c->nr, &hold->fs) ||
 	       night_fail(n, dtrack_errclass(n->h), "%s", dtrack_errmsg(n->h));
 }

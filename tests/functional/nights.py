@@ -372,6 +372,21 @@ def nights_fsfreeze_copy():
         os.sync()
 
 
+@case(kernels=('uml',))
+def nights_fsfreeze_tmp():
+    """This test will have /tmp on a file system that is to be frozen: a run that
+    makes sockets there would wait for itself, and is refused."""
+    site = Site(seed(), sizes=(8 * M,))
+    point, = _mounted(site)
+    os.makedirs('/run/nights', exist_ok=True)
+    site.configure(fsfreeze='copy', folder='/run/nights')
+    shutil.copy(CONFIG, '/run/nights.conf')
+    done = run('unshare', '-m', 'sh', '-c', f'mount --bind {point} /tmp && '
+               'dtrack run /run/nights.conf', status=1)
+    true(': d0: It cannot be frozen: /tmp is on it, ' in done.stderr, done.stderr)
+    run('dtrack', 'run', '/run/nights.conf')
+
+
 def _mount_over(point):
     """Another file system where one is mounted already."""
     other = Loop(8 * M)
