@@ -217,13 +217,9 @@ static int cancelled(struct dtl_scan *s)
 	return dtl_fail(s->h, -ECANCELED, NULL, "Operation canceled");
 }
 
-/* A place that the disk cannot read: behind it things go on. */
 static bool is_bad_spot(const struct dtl_scan *s, const struct dtl_scan_part *p)
 {
-	const struct dtl_source *from = p->source;
-
-	return s->unread && p->io.result == -EIO &&
-	       !(from->ops->lost && from->ops->lost(from));
+	return s->unread && dtl_source_bad_spot(p->source, (int)p->io.result);
 }
 
 /* Reads and looks at [@from, @to) of a piece; nothing else is in flight. */

@@ -59,9 +59,8 @@ struct dtl_scan_piece {
  *	everything
  * @look: given the content of each source, in ascending order; -errno, with
  *	words, ends the scan
- * @unread: told of what a disk cannot read (EIO), in order with @look, and
- *	the scan goes on, unless the source is lost; or NULL; with one source
- *	only
+ * @unread: told of what a disk cannot read, in order with @look, and the scan
+ *	goes on; or NULL; with one source only
  * @unit: in which that is told
  * @opaque: handed to all
  *

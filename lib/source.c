@@ -54,6 +54,22 @@ void dtl_source_close(struct dtl_source *s)
 	s->ops = NULL;
 }
 
+bool dtl_source_bad_spot(const struct dtl_source *s, int err)
+{
+	if (s->ops->lost && s->ops->lost(s))
+		return false;
+	switch (err) {
+	case -EIO:
+	case -ENODATA: /* of a medium */
+	case -EILSEQ: /* of its checksum */
+		return true;
+	case -EINVAL: /* a server has no word for these */
+		return s->nbd;
+	default:
+		return false;
+	}
+}
+
 const char *dtl_source_why(const struct dtl_source *s, int err)
 {
 	const char *lost = s->ops && s->ops->lost ? s->ops->lost(s) : NULL;

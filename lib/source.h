@@ -95,6 +95,13 @@ int dtl_source_open(struct dtrack *h, const char *name, struct dtl_source *s);
 int dtl_source_open_device(struct dtrack *h, const char *path,
 			   struct dtl_source *s);
 
+/**
+ * dtl_source_bad_spot() - what an error that came back from it speaks of.
+ *
+ * Return: whether it is a place that the disk cannot read: others may be read.
+ */
+bool dtl_source_bad_spot(const struct dtl_source *s, int err);
+
 /** dtl_source_why() - words for an error that came back from it. */
 const char *dtl_source_why(const struct dtl_source *s, int err);
 
