@@ -11,6 +11,8 @@
 #include "copy.h"
 
 #define IGNORE_TRIES	3
+/* What a disk loses at once, or more. */
+#define PAGE		4096U
 /* How long a wait goes on before it looks for a cancel. */
 #define NAP_NS		(20 * 1000 * 1000)
 
@@ -209,6 +211,58 @@ static int copy_span(struct dtl_copy *c, struct dtl_piece *p, int failed)
 	return failed ? read_failed(c, p, failed) : 0;
 }
 
+/* ---- Leaving out what cannot be read ------------------------------------ */
+
+/* All up to @to.  Return: 0; 1 when some of it cannot be read; or -errno. */
+static int salvage_span(struct dtl_copy *c, struct dtl_piece *p, uint64_t to)
+{
+	const uint64_t end = p->end;
+	int ret = read_span(c, p, p->at, to);
+
+	if (ret && dtl_source_bad_spot(c->source, ret))
+		return 1;
+	if (ret)
+		return read_failed(c, p, ret);
+	p->end = to;
+	ret = copy_span(c, p, 0);
+	p->end = end;
+	return ret;
+}
+
+static void leave_out(struct dtl_copy *c, struct dtl_piece *p, uint64_t to)
+{
+	c->unread(c->opaque, p->at, to - p->at);
+	c->ahead -= to - p->at;
+	p->at = to;
+	p->start = to;
+}
+
+/* A granule may have a checksum; what it cannot give is looked for in it. */
+static int salvage(struct dtl_copy *c, struct dtl_piece *p)
+{
+	const uint64_t least = c->block > PAGE ? c->block : PAGE;
+	uint64_t unit = c->granularity, to;
+	int ret = 0;
+
+	while (ret >= 0 && p->at < p->end) {
+		if (dtl_copy_is_cancelled(c))
+			return cancelled(c);
+		if (!ret && !(p->at & (c->granularity - 1)))
+			unit = c->granularity;
+		to = (p->at & ~(unit - 1)) + unit;
+		if (to > p->end)
+			to = p->end;
+		ret = salvage_span(c, p, to);
+		if (ret == 1 && unit <= least) {
+			leave_out(c, p, to);
+			ret = 0;
+		} else if (ret == 1) {
+			unit = least;
+		}
+	}
+	return ret;
+}
+
 int dtl_copy_repair(struct dtl_copy *c, struct dtl_piece *p)
 {
 	int ret = dtl_copy_enter(c, p);
@@ -216,8 +270,10 @@ int dtl_copy_repair(struct dtl_copy *c, struct dtl_piece *p)
 
 	if (!ret && !again && p->in_write)
 		ret = write_failed(c, p, p->err);
-	else if (!ret && !again)
+	else if (!ret && !again && !c->unread)
 		ret = copy_span(c, p, p->in_look ? 0 : p->err);
+	if (!ret && c->unread)
+		return salvage(c, p);
 	while (!ret && p->at < p->end) {
 		if (dtl_copy_is_cancelled(c))
 			return cancelled(c);

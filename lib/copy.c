@@ -573,6 +573,15 @@ static void release(struct dtl_copy *c)
 	c->room = NULL;
 }
 
+static void note_ends(struct dtl_copy *c)
+{
+	c->begun_to = c->range_at;
+	if (c->broken || c->flush_err)
+		return;
+	c->done_to = c->first == c->next_piece ? c->range_at :
+						 piece(c, c->first)->at;
+}
+
 int dtl_copy_run(struct dtl_copy *c)
 {
 	struct dtl_error first;
@@ -588,6 +597,7 @@ int dtl_copy_run(struct dtl_copy *c)
 			dtl_error_restore(c->h, &first);
 		else
 			ret = last;
+		note_ends(c);
 	}
 	release(c);
 	return ret;

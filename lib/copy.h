@@ -63,10 +63,16 @@ struct dtl_piece {
  *	shown anew; -errno, with words, is an error of the target
  * @flushed: told of whole granules that are safely on the target; -errno ends
  *	the copy
+ * @unread: told of what the source's disk cannot read: it is left as it is on the
+ *	target, and what is told to @flushed need not be whole granules; or NULL:
+ *	an error, see @options
  * @opaque: handed to all
  *
  * @copied: bytes that @flushed was told of
  * @written: bytes written, flushed or not, up to the first that is not
+ * @done_to: at the end: up to this byte all of the set is on the target, durably,
+ *	but for what @unread was told
+ * @begun_to: at the end: from this byte on nothing was written
  *
  * The rest is the engine's.
  * @queue: where requests are in flight
@@ -115,10 +121,13 @@ struct dtl_copy {
 		    size_t len);
 	int (*flushed)(void *opaque, const struct dtrack_range *ranges,
 		       unsigned int nr);
+	void (*unread)(void *opaque, uint64_t start, uint64_t len);
 	void *opaque;
 
 	uint64_t copied;
 	uint64_t written;
+	uint64_t done_to;
+	uint64_t begun_to;
 
 	struct dtl_queue *queue;
 	uint32_t block;
