@@ -261,6 +261,7 @@ def _nights(form):
         site.work()
         print(f'# {event.__name__}', flush=True)
         event(site)
+    site.configure(**{'full-every': '40 runs'})
     site.work()
     site.run()
     site.good('incremental')
