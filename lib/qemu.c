@@ -30,7 +30,8 @@ static int qemu_img(struct dtrack *h, char *const argv[],
 
 	if (ret < 0)
 		return dtl_fail(h, ret, DTL_CLASS_GENERIC,
-				"Could not run qemu-img: %s", strerror(-ret));
+				"Could not run qemu-img: %s", ret == -ENOENT ?
+				"it is not installed" : strerror(-ret));
 	return ret;
 }
 

@@ -35,6 +35,15 @@ bool night_fail(struct night *n, const char *cls, const char *fmt, ...)
 	return false;
 }
 
+bool night_fail_too(struct night *n, const char *text)
+{
+	size_t len = strlen(n->error);
+
+	if (n->cls)
+		snprintf(n->error + len, sizeof(n->error) - len, "; %s", text);
+	return night_fail(n, "GenericError", "%s", text);
+}
+
 static const char *class_of(int err)
 {
 	switch (err) {

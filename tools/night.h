@@ -80,6 +80,9 @@ struct night {
 bool night_fail(struct night *n, const char *cls, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/** night_fail_too() - the same, but behind another one it is told as well. */
+bool night_fail_too(struct night *n, const char *text);
+
 /** night_fail_file() - the same: @what could not be done with a file. */
 bool night_fail_file(struct night *n, int err, const char *what,
 		     const char *path);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -92,7 +93,12 @@ static bool lock(struct job *job, int *fd, const char *path, int flags)
 static bool lock_folder(struct job *job)
 {
 	char path[CONFIG_LINE_LEN + 8];
+	struct stat st;
 
+	if (stat(job->config.folder, &st) && errno == ENOENT)
+		return night_fail(&job->night, "GenericError",
+				  "There is no folder '%s': make it, or mount its disk",
+				  job->config.folder);
 	snprintf(path, sizeof(path), "%s/lock", job->config.folder);
 	return lock(job, &job->folder_lock, path, O_RDWR | O_CREAT | O_NOFOLLOW);
 }
@@ -160,14 +166,9 @@ static void tell_clock(struct job *job)
 /* Whatever else there is to say: something may stand still for ever. */
 static void tell_release(struct night *n)
 {
-	size_t len = strlen(n->error);
-
 	if (!n->release_error[0])
 		return;
-	if (n->cls)
-		snprintf(n->error + len, sizeof(n->error) - len, "; %s",
-			 n->release_error);
-	night_fail(n, "GenericError", "%s", n->release_error);
+	night_fail_too(n, n->release_error);
 	n->cancelled = false;
 }
 
@@ -232,11 +233,14 @@ static void store_status(struct job *job, const char *path)
 {
 	struct json_object *o = status(job);
 	int ret = status_store(path, o);
+	char line[CONFIG_LINE_LEN + 256];
 
 	json_object_put(o);
-	if (ret)
-		night_fail(&job->night, "GenericError",
-			   "Could not write '%s': %s", path, strerror(-ret));
+	if (!ret)
+		return;
+	snprintf(line, sizeof(line), "Could not write '%s': %s", path,
+		 strerror(-ret));
+	night_fail_too(&job->night, line);
 }
 
 /* ---- The steps ---------------------------------------------------------- */

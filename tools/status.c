@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "output.h"
 #include "status.h"
@@ -85,6 +86,9 @@ int status_store(const char *path, struct json_object *o)
 	if (asprintf(&text, "%s\n", json_object_to_json_string_ext(o,
 		     JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
 		     JSON_C_TO_STRING_NOSLASHESCAPE)) >= 0)
+		ret = file_replace(path, text);
+	/* What an old one says is not so; and its room may be all that there is. */
+	if (ret && text && !unlink(path))
 		ret = file_replace(path, text);
 	free(text);
 	return ret;

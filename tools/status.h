@@ -38,6 +38,8 @@ struct json_object *status_json(const struct night *n, double seconds);
  * @path: of the file
  * @o: the document
  *
+ * If it cannot be written there is none, rather than an old one.
+ *
  * Return: 0 or a negative errno.
  */
 int status_store(const char *path, struct json_object *o);

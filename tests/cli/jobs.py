@@ -92,8 +92,8 @@ def case_run_no_folder():
     n = Nights()
     os.rmdir(n.folder)
     r = n.run()
-    equal((1, f"dtrack: run {n.config}: Could not open '{n.folder}/lock': "
-              "No such file or directory\n"), (r.status, r.err))
+    equal((1, f"dtrack: run {n.config}: There is no folder '{n.folder}': "
+              "make it, or mount its disk\n"), (r.status, r.err))
     true(not os.path.exists(n.folder), "it was made")
     open(n.folder, "w").close()
     r = n.run()
@@ -178,3 +178,25 @@ def case_run_cron():
           p.stdout)
     # the job beside it is one
     equal("", succeeds("run", os.path.join(examples, "db.conf"), "--check").out)
+
+
+def case_run_status_not_written():
+    """Then there is none, rather than one that says of an older run that all is
+    well; and of two errors both are told."""
+    n = Nights()
+    n.night("full", FIRST)
+    status = os.path.join(n.folder, "status.json")
+    os.mkdir(status + ".new")
+    n.change()
+    r = n.run()
+    n.generation += 1
+    why = f"Could not write '{status}': Is a directory"
+    lines = r.err.splitlines()
+    true(r.status == 1 and " incremental copy 000002-" in lines[0], r.err)
+    equal([f"dtrack: run {n.config}: {why}"], lines[1:])
+    true(not os.path.exists(status), "the old status is there")
+    n.configure(before="exit 3")
+    n.fails(f"The hook 'before' failed: exit status 3; {why}", status=None)
+    os.rmdir(status + ".new")
+    n.configure()
+    n.night("incremental")

@@ -206,6 +206,9 @@ def target_full(site):
             file.truncate(file.tell() - site.rng.randrange(2 * M))
     try:
         site.bad('No space left on device')
+        answer = site.status()
+        same((answer['status'], answer['error']['class']), ('failed', 'NoSpace'),
+             answer)
     finally:
         os.unlink(f'{FOLDER}/ballast')
 
