@@ -220,6 +220,7 @@ def target_readonly(site):
 
 
 def module_lost(site):
+    points = site.points()
     for t in site.devices:
         t.ctl.close()
         t.remove()
@@ -227,7 +228,8 @@ def module_lost(site):
     run('insmod', f'{os.environ["DTR_MODDIR"]}/dm-dirtytrack.ko')
     site.track()
     site.work()
-    site.good('full', 'is lost')
+    # without any it is the first again
+    site.good('full', 'is lost' if points else None)
 
 
 def bitmap_cleared(site):
