@@ -1073,8 +1073,10 @@ int dtrack_manifest_read(struct dtrack *h, const char *target,
  * @speed: bytes a second, 0 for no limit
  * @notify: told of DTRACK_RUN_PROGRESS, as in struct dtrack_run_options, or NULL
  * @found: told, with DTRACK_RESTORE_FORCE, of bytes that do not match their
- *	checksum, in no particular order; and, with @range NULL, of why there are
- *	no checksums though there should be; or NULL
+ *	checksum and are restored as they are, @why being NULL, and of bytes that
+ *	cannot be read and stay as they are on the device, @why being words; both
+ *	in no particular order.  And, with @range NULL, of why there are no
+ *	checksums though there should be; or NULL
  * @opaque: handed to both
  * @target_timeout: as in struct dtrack_run_options
  */
@@ -1104,6 +1106,12 @@ struct dtrack_restore_options {
  * @bytes_written: bytes of them that were written, but only after success are
  *	they known to be durable
  * @device_bytes: size of the device; what is beyond @bytes_total stays as it is
+ * @bytes_damaged: bytes that do not match their checksum and were restored
+ * @bytes_unread: bytes that could not be read and stay as they were
+ * @done_to: up to this byte the device has the target's content, durably, but for
+ *	those two
+ * @begun_to: from this byte on the device is as it was; between the two it may
+ *	be either
  */
 struct dtrack_restore_result {
 	int state;
@@ -1111,6 +1119,10 @@ struct dtrack_restore_result {
 	uint64_t bytes_total;
 	uint64_t bytes_written;
 	uint64_t device_bytes;
+	uint64_t bytes_damaged;
+	uint64_t bytes_unread;
+	uint64_t done_to;
+	uint64_t begun_to;
 };
 
 struct dtrack_restore;

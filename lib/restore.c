@@ -41,6 +41,7 @@
  * @list: what differs, of one window
  * @nr: number of them
  * @taken: number of those that the engine has
+ * @unread: what could not be read
  * @cancel: asked to end
  * @resume: the engine's
  * @result: for the caller
@@ -63,6 +64,7 @@ struct dtrack_restore {
 	struct dtrack_range *list;
 	unsigned int nr;
 	unsigned int taken;
+	struct dtl_finding unread;
 	atomic_int cancel;
 	atomic_int resume;
 	struct dtrack_restore_result result;
@@ -291,24 +293,28 @@ static int damaged(struct dtrack_restore *r, const struct dtrack_range *range)
 			(uint64_t)range->start);
 }
 
-/* What is shown anew, of a write that failed, may begin within a unit. */
+/* What is shown anew may begin or end within a unit. */
 static int seen(void *opaque, uint64_t start, const char *data, size_t len)
 {
 	struct dtrack_restore *r = opaque;
 	struct dtrack_range first = { 0 };
 	struct dtl_finding f = { .found = keep_first, .opaque = &first };
-	uint64_t skip = -start % r->unit;
+	uint64_t skip = -start % r->unit, end = start + len;
 	int ret;
 
-	if (r->sums.fd < 0 || skip >= len)
+	if (end < r->manifest.size)
+		end -= end % r->unit;
+	if (r->sums.fd < 0 || start + skip >= end)
 		return 0;
 	if (forced(r)) {
 		f.found = r->options.found;
 		f.opaque = r->options.opaque;
 	}
 	ret = dtl_finding_sums(r->h, &r->sums, start + skip, data + skip,
-			       len - skip, &f);
+			       end - start - skip, &f);
 	dtl_finding_end(&f);
+	if (forced(r))
+		r->result.bytes_damaged += f.bytes;
 	if (ret || !f.bytes || forced(r))
 		return ret;
 	return damaged(r, &first);
@@ -339,6 +345,14 @@ static int look(void *opaque, uint64_t start, size_t len,
 		r->options.notify(r->options.opaque, DTRACK_RUN_PROGRESS,
 				  start + len, r->size, NULL);
 	return ret;
+}
+
+/* Of either: the engine will see whether there is something to write. */
+static void may_differ(void *opaque, uint64_t start, size_t len)
+{
+	const struct dtrack_range range = { start, len };
+
+	add_range(opaque, &range, NULL);
 }
 
 static int next_different(void *opaque, struct dtrack_range *range)
@@ -375,6 +389,25 @@ static int next_all(void *opaque, struct dtrack_range *range)
 
 /* ---- Copying ------------------------------------------------------------ */
 
+static void tell_unread(void *opaque, const struct dtrack_range *range,
+			const char *why)
+{
+	struct dtrack_restore *r = opaque;
+
+	(void)why;
+	if (r->options.found)
+		r->options.found(r->options.opaque, range,
+				 "they cannot be read");
+}
+
+static void unread(void *opaque, uint64_t start, uint64_t len)
+{
+	struct dtrack_restore *r = opaque;
+
+	dtl_finding_add(&r->unread, start, len);
+	r->result.bytes_unread += len;
+}
+
 static int flushed(void *opaque, const struct dtrack_range *ranges,
 		   unsigned int nr)
 {
@@ -407,13 +440,19 @@ static int copy(struct dtrack_restore *r)
 		/* What was compared was checked. */
 		.seen = is_delta(r) ? NULL : seen,
 		.flushed = flushed,
+		.unread = forced(r) ? unread : NULL,
 		.opaque = r,
 	};
 	int ret = r->device.ops->begin(r->h, &r->device, r->size);
 
+	r->unread.found = tell_unread;
+	r->unread.opaque = r;
 	if (!ret)
 		ret = dtl_copy_run(&c);
+	dtl_finding_end(&r->unread);
 	r->result.bytes_written = c.written;
+	r->result.done_to = c.done_to;
+	r->result.begun_to = c.begun_to;
 	return ret;
 }
 
@@ -429,9 +468,11 @@ static int copy_different(struct dtrack_restore *r)
 		.speed = r->options.speed,
 		.cancel = &r->cancel,
 		.look = look,
+		.unread = may_differ,
+		.unit = r->unit,
 		.opaque = r,
 	};
-	/* At most each other unit begins one, and each piece. */
+	/* At most each unit is one, where they are read one by one. */
 	r->list = calloc(WINDOW / r->unit + 1, sizeof(*r->list));
 	ret = r->list ? dtl_scan_open(s) : dtl_nomem(r->h);
 	if (!ret)
@@ -448,6 +489,7 @@ static int finish(struct dtrack_restore *r)
 
 	if (!ret)
 		return 0;
+	r->result.done_to = 0;
 	return dtl_fail(r->h, ret, dtl_os_class(ret),
 			"Could not flush '%s': %s", r->device.path,
 			strerror(-ret));

@@ -227,25 +227,28 @@ static int look_at_part(struct dtl_scan *s, const struct dtl_scan_piece *p,
 			uint64_t from, uint64_t to)
 {
 	struct dtl_scan_piece piece = {
-		.start = p->start, .end = to, .running = 1,
-		.part = { p->part[0] },
+		.start = p->start, .end = to, .running = sources(s),
+		.part = { p->part[0], p->part[1] },
 	};
-	struct dtl_scan_part *part = &piece.part[0];
-	const char *data[DTL_SCAN_SOURCES] = { part->buf + (from - p->start) };
+	const char *data[DTL_SCAN_SOURCES] = { NULL };
+	unsigned int i;
 	int ret = 0;
 
-	part->piece = &piece;
-	part->io.owner = part;
-	s->running++;
-	push(s, part, from);
+	s->running += piece.running;
+	for (i = 0; i < sources(s); i++) {
+		data[i] = piece.part[i].buf + (from - p->start);
+		piece.part[i].piece = &piece;
+		piece.part[i].io.owner = &piece.part[i];
+		push(s, &piece.part[i], from);
+	}
 	while (!ret && piece.running)
 		ret = await(s, NAP_SECONDS);
 	if (ret)
 		return ret;
 	if (!piece.failed)
 		return s->look(s->opaque, from, to - from, data);
-	if (!is_bad_spot(s, part))
-		return read_error(s, part);
+	if (!is_bad_spot(s, piece.failed))
+		return read_error(s, piece.failed);
 	s->unread(s->opaque, from, to - from);
 	return 0;
 }
@@ -255,12 +258,14 @@ static int look_closer(struct dtl_scan *s, const struct dtl_scan_piece *p)
 {
 	const struct dtl_scan_part *bad = p->failed;
 	uint64_t unit = s->unit, from, to;
+	unsigned int i;
 	int ret = 0;
 
 	if (!is_bad_spot(s, bad))
 		return read_error(s, bad);
-	if (unit < bad->source->block)
-		unit = bad->source->block;
+	for (i = 0; i < sources(s); i++)
+		if (unit < s->source[i]->block)
+			unit = s->source[i]->block;
 	while (!ret && s->running)
 		ret = await(s, NAP_SECONDS);
 	for (from = p->start; !ret && from < p->end; from = to) {

@@ -59,8 +59,8 @@ struct dtl_scan_piece {
  *	everything
  * @look: given the content of each source, in ascending order; -errno, with
  *	words, ends the scan
- * @unread: told of what a disk cannot read, in order with @look, and the scan
- *	goes on; or NULL; with one source only
+ * @unread: told of what a disk cannot read, of either source, in order with
+ *	@look, and the scan goes on; or NULL
  * @unit: in which that is told
  * @opaque: handed to all
  *

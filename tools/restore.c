@@ -55,8 +55,10 @@ static void found(void *opaque, const struct dtrack_range *range,
 	progress_end(p);
 	if (range) {
 		snprintf(line, sizeof(line),
-			 "%" PRIu64 " bytes from byte %" PRIu64 " on are not what was written; restored as they are",
-			 (uint64_t)range->length, (uint64_t)range->start);
+			 "%" PRIu64 " bytes from byte %" PRIu64 " on %s",
+			 (uint64_t)range->length, (uint64_t)range->start,
+			 why ? "cannot be read; the device is as it was there" :
+			       "are not what was written; restored as they are");
 		why = line;
 	}
 	print_error_line(p->call, why);
@@ -75,38 +77,76 @@ static void result_json(struct call *call,
 			       json_object_new_uint64(r->bytes_total));
 	json_object_object_add(o, "bytes-written",
 			       json_object_new_uint64(r->bytes_written));
+	json_object_object_add(o, "bytes-damaged",
+			       json_object_new_uint64(r->bytes_damaged));
+	json_object_object_add(o, "bytes-unread",
+			       json_object_new_uint64(r->bytes_unread));
 	json_object_object_add(o, "checked", json_object_new_boolean(r->checked));
-	if (r->state != DTRACK_RUN_COMPLETED)
+	if (r->state != DTRACK_RUN_COMPLETED) {
+		json_object_object_add(o, "restored-to",
+				       json_object_new_uint64(r->done_to));
+		json_object_object_add(o, "untouched-from",
+				       json_object_new_uint64(r->begun_to));
 		json_object_object_add(o, "error",
 				       error_json(dtrack_errclass(call->h),
 						  dtrack_errmsg(call->h)));
+	}
 	print_json(o);
 }
 
 static void result_text(const struct dtrack_restore_result *r)
 {
-	printf("%s: %" PRIu64 " of %" PRIu64 " bytes written%s\n",
+	printf("%s: %" PRIu64 " of %" PRIu64 " bytes written%s",
 	       state_word(r->state), r->bytes_written, r->bytes_total,
 	       r->checked ? "" : ", without checksums");
+	if (r->bytes_damaged)
+		printf(", %" PRIu64 " damaged", r->bytes_damaged);
+	if (r->bytes_unread)
+		printf(", %" PRIu64 " not read", r->bytes_unread);
+	putchar('\n');
 	if (r->state == DTRACK_RUN_COMPLETED &&
 	    r->device_bytes > r->bytes_total)
 		printf("the last %" PRIu64 " bytes of the device are as they were\n",
 		       r->device_bytes - r->bytes_total);
 }
 
+/* How the device was left. */
+static void tell_ends(struct call *call, const struct dtrack_restore_result *r)
+{
+	char line[256];
+
+	if (!r->begun_to)
+		snprintf(line, sizeof(line), "nothing was written to the device");
+	else if (!r->done_to)
+		snprintf(line, sizeof(line),
+			 "the device may have a part of the content up to byte %" PRIu64 "; the rest is as it was",
+			 r->begun_to);
+	else if (r->done_to == r->begun_to)
+		snprintf(line, sizeof(line),
+			 "the device has the content up to byte %" PRIu64 "; the rest is as it was",
+			 r->done_to);
+	else
+		snprintf(line, sizeof(line),
+			 "the device has the content up to byte %" PRIu64 ", and may have a part of it up to byte %" PRIu64 "; the rest is as it was",
+			 r->done_to, r->begun_to);
+	print_error_line(call, line);
+}
+
 static int tell(struct call *call, const struct dtrack_restore_result *r)
 {
-	if (r->state != DTRACK_RUN_COMPLETED) {
+	bool done = r->state == DTRACK_RUN_COMPLETED;
+
+	if (!done) {
 		print_error_line(call, dtrack_errmsg(call->h));
-		if (r->bytes_written)
-			print_error_line(call,
-					 "the device has only a part of the target's content");
+		tell_ends(call, r);
 	}
 	if (call->json)
 		result_json(call, r);
 	else
 		result_text(r);
-	return r->state == DTRACK_RUN_COMPLETED ? EXIT_DONE : EXIT_FAILED;
+	if (!done)
+		return EXIT_FAILED;
+	return r->bytes_damaged || r->bytes_unread ? EXIT_DIFFERENT : EXIT_DONE;
 }
 
 /* ---- The verb ----------------------------------------------------------- */
@@ -167,13 +207,18 @@ const struct verb verb_restore = {
 "\n"
 "Where TARGET has checksums its content is compared with them as it is read, and\n"
 "the restore fails where it does not match; 'dtrack verify TARGET' tells before\n"
-"anything is written. --force restores it as it is, and also a target that is\n"
-"incomplete, has another size than its manifest says, or a damaged manifest.\n"
+"anything is written. --force saves what can be saved: what does not match is\n"
+"restored as it is, what cannot be read leaves the device as it was there, and both\n"
+"are named. It also takes a target that is incomplete, has another size than its\n"
+"manifest says, or a damaged manifest.\n"
 "\n"
 "--delta compares both and writes only what differs: less is written, and on a\n"
 "tracked device less is dirty.\n"
 "\n"
 "SIGINT and SIGTERM cancel in order, a second one exits at once: the device then\n"
-"has a part of the content.",
+"has a part of the content. Unless it exits at once, the last line says up to where.\n"
+"\n"
+"Exit status: 0 restored, 3 restored with --force but for what was named, 1 failed\n"
+"or cancelled.",
 	.options = options,
 };

@@ -125,7 +125,8 @@ def case_restore():
     c.flip(c.device, 0, SIZE - 1)
     r = c.dtrack("restore", c.target, "/dev/mock/9", "--delta", "--json")
     equal((0, "", {"status": "completed", "bytes-total": SIZE, "bytes-written": 131072,
-                   "checked": True}), (r.status, r.err, r.json()))
+                   "bytes-damaged": 0, "bytes-unread": 0, "checked": True}),
+          (r.status, r.err, r.json()))
     with open(c.device, "rb") as f:
         equal(True, f.read() == c.data + bytes(512), "content after --delta")
 
@@ -136,12 +137,32 @@ def case_restore_damaged():
     c.flip(t, 3 * 65536)
     why = f"Target '{t}' is damaged: 65536 bytes from byte 196608 on are not what was written"
     r = c.dtrack("restore", t, "/dev/mock/9", "--delta", "--json")
-    equal((1, f"dtrack: restore /dev/mock/9: {why}\n",
-           {"status": "failed", "bytes-total": SIZE, "bytes-written": 0, "checked": True,
+    equal((1, f"dtrack: restore /dev/mock/9: {why}\n"
+              "dtrack: restore /dev/mock/9: nothing was written to the device\n",
+           {"status": "failed", "bytes-total": SIZE, "bytes-written": 0, "bytes-damaged": 0,
+            "bytes-unread": 0, "checked": True, "restored-to": 0, "untouched-from": 0,
             "error": {"class": "GenericError", "message": why}}),
           (r.status, r.err, r.json()))
+    for more in [], ["--delta"]:
+        with open(c.device, "rb") as f:
+            before = f.read()
+        r = c.dtrack("restore", t, "/dev/mock/9", "--json", *more)
+        doc = r.json()
+        done, begun = doc["restored-to"], doc["untouched-from"]
+        if more:
+            equal((0, 0), (done, begun), "it is compared first")
+        else:
+            equal(True, doc["bytes-written"] == done <= 3 * 65536 < begun, r.err)
+        with open(c.device, "rb") as f:
+            device = f.read()
+        equal(True, device[:done] == c.data[:done], "what was restored")
+        equal(True, device[3 * 65536:][:65536] == before[3 * 65536:][:65536], "what is damaged")
+        equal(True, device[begun:] == before[begun:], "the rest")
+    r = c.dtrack("restore", t, "/dev/mock/9", "--jobs", "1")
+    equal((1, "failed: 0 of 4194304 bytes written\n"),
+          (r.status, r.out.replace(str(3 * 65536), "0")))
     r = c.dtrack("restore", t, "/dev/mock/9", "--force")
-    equal((0, "completed: 4194304 of 4194304 bytes written\n",
+    equal((3, "completed: 4194304 of 4194304 bytes written, 65536 damaged\n",
            "dtrack: restore /dev/mock/9: 65536 bytes from byte 196608 on are not what was "
            "written; restored as they are\n"), (r.status, r.out, r.err))
     os.remove(c.manifest + ".sums")

@@ -228,7 +228,7 @@ static void test_unread(void)
 
 	for (i = 0; i < 12 && !check_why[0]; i++) {
 		fresh(1 + (unsigned int)chance(30));
-		CHECK_INT(0, scan(1, true, units[i % 3], SIZE));
+		CHECK_INT(0, scan(1 + i % 2, true, units[i % 3], SIZE));
 		CHECK_INT(SIZE, looked_at);
 		for (at = 0, want = 0; at < SIZE; at += units[i % 3]) {
 			uint64_t end = at + units[i % 3] < SIZE ?
