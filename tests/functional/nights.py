@@ -197,6 +197,9 @@ def source_breaks(site):
 
 
 def target_full(site):
+    # what a killed run has left would make room when it is removed
+    site.run()
+    site.work()
     with open(f'{FOLDER}/ballast', 'wb', buffering=0) as file:
         with fails('ENOSPC'):
             while file.write(bytes(64 * K)):
