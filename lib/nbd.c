@@ -16,129 +16,20 @@
  * block, reading it, putting in what is new and writing it: one such at a time,
  * for two of them may share a block.  No other write does: extents of one set
  * are disjoint.
+ *
+ * How connections are made and ended is nbd-connect.c's.
  */
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
-#include "nbd-calls.h"
-#include "nbd.h"
+#include "nbd-connect.h"
 
-#define CONNECTIONS	4
-/* One more may be refused, or kept waiting: that is no reason to wait. */
-#define EXTRA_SECONDS	2
-/* How long a cancel, and the end, wait for a server. */
-#define HURRY_SECONDS	5
-#define NAP_MS		50
-/* A queue's depth at most. */
-#define MAX_FLIGHT	512
-/* What the protocol says of a server that says nothing. */
-#define DEFAULT_UNIT	512U
-#define MAX_UNIT	(64U << 10)
-#define DEFAULT_MAX	(32U << 20)
 /* What is zero is looked for in steps of: */
 #define ZERO_UNIT	(64U << 10)
 
 static const struct dtl_nbd_calls *const lib = &dtl_libnbd;
-
-struct slot;
-
-/**
- * struct conn - a connection.
- * @handle: libnbd's, or NULL
- * @running: commands in flight
- * @heard: when it was last seen alive, while commands are in flight
- */
-struct conn {
-	struct nbd_handle *handle;
-	unsigned int running;
-	double heard;
-};
-
-/**
- * struct slot - a command in flight.
- * @nbd: the export
- * @conn: the connection
- * @io: its request, or NULL for a free one
- */
-struct slot {
-	struct dtl_nbd *nbd;
-	struct conn *conn;
-	struct dtl_io *io;
-};
-
-/** enum patch_state - how far the write of a part of a block is. */
-enum patch_state {
-	PATCH_NONE,
-	PATCH_TO_READ,
-	PATCH_READING,
-	PATCH_TO_WRITE,
-	PATCH_WRITING,
-};
-
-/**
- * struct dtl_nbd - an export.
- * @poller: its place in the queue; the first member
- * @place: as given; the strings are the caller's only during dtl_nbd_open()
- * @size: bytes
- * @unit: what requests begin and end at, for the server
- * @max: most bytes of one
- * @can_zero: it writes zeroes by itself
- * @fua: it cannot flush, but write durably
- * @conn: the connections
- * @nr_conns: number of them
- * @slot: all commands
- * @free: those that are not in flight
- * @nr_free: number of them
- * @patch: a write of less than a block, and those that wait for it
- * @patch_last: the last of them
- * @patch_state: how far the first is
- * @block: the block
- * @lost: why the server is, or empty
- */
-struct dtl_nbd {
-	struct dtl_poller poller;
-	struct dtl_nbd_place place;
-	uint64_t size;
-	uint32_t unit;
-	uint32_t max;
-	bool can_zero;
-	bool fua;
-	struct conn conn[CONNECTIONS];
-	unsigned int nr_conns;
-	struct slot slot[MAX_FLIGHT];
-	struct slot *free[MAX_FLIGHT];
-	unsigned int nr_free;
-	struct dtl_io *patch;
-	struct dtl_io *patch_last;
-	enum patch_state patch_state;
-	char *block;
-	char lost[512];
-};
-
-_Static_assert(CONNECTIONS <= DTL_POLLER_FDS, "one file each");
-
-/* ---- Words -------------------------------------------------------------- */
-
-/* Of the call that failed last in this thread, without its name. */
-static const char *libnbd_says(void)
-{
-	const char *text = lib->nbd_get_error(), *colon;
-
-	if (!text)
-		return "no reason is known";
-	colon = strncmp(text, "nbd_", 4) ? NULL : strstr(text, ": ");
-	return colon ? colon + 2 : text;
-}
-
-static int libnbd_errno(void)
-{
-	int err = lib->nbd_get_errno();
-
-	return err ? -err : -EIO;
-}
 
 /* ---- Commands ----------------------------------------------------------- */
 
@@ -182,7 +73,7 @@ static void end_command(struct dtl_nbd *nbd, struct dtl_io *io, ssize_t result)
 /* libnbd must not be called from here. */
 static int on_completion(void *opaque, int *error)
 {
-	struct slot *s = opaque;
+	struct dtl_nbd_slot *s = opaque;
 	struct dtl_nbd *nbd = s->nbd;
 	struct dtl_io *io = s->io;
 
@@ -197,13 +88,8 @@ static int on_completion(void *opaque, int *error)
 	return 1;
 }
 
-static bool is_closed(struct nbd_handle *handle)
-{
-	return lib->nbd_aio_is_dead(handle) || lib->nbd_aio_is_closed(handle);
-}
-
 /* All that is in flight comes back. */
-static void lose(struct dtl_nbd *nbd, const char *why)
+void dtl_nbd_lose(struct dtl_nbd *nbd, const char *why)
 {
 	unsigned int i;
 
@@ -219,16 +105,16 @@ static void lose(struct dtl_nbd *nbd, const char *why)
 		lib->nbd_close(nbd->conn[i].handle);
 		nbd->conn[i].handle = NULL;
 	}
-	for (i = 0; i < MAX_FLIGHT; i++)
+	for (i = 0; i < DTL_NBD_FLIGHT; i++)
 		if (nbd->slot[i].io)
 			on_completion(&nbd->slot[i], &(int){ EIO });
 	while (nbd->patch)
 		end_command(nbd, nbd->patch, -EIO);
 }
 
-static struct conn *idlest(struct dtl_nbd *nbd)
+static struct dtl_nbd_conn *idlest(struct dtl_nbd *nbd)
 {
-	struct conn *best = &nbd->conn[0];
+	struct dtl_nbd_conn *best = &nbd->conn[0];
 	unsigned int i;
 
 	for (i = 1; i < nbd->nr_conns; i++)
@@ -263,8 +149,8 @@ static void begin_command(struct dtl_nbd *nbd, struct dtl_io *io,
 			  enum command command, char *buf, size_t len,
 			  uint64_t offset)
 {
-	struct conn *c = idlest(nbd);
-	struct slot *s;
+	struct dtl_nbd_conn *c = idlest(nbd);
+	struct dtl_nbd_slot *s;
 	int err;
 
 	if (!nbd->nr_free) {
@@ -282,8 +168,8 @@ static void begin_command(struct dtl_nbd *nbd, struct dtl_io *io,
 		  nbd->fua ? LIBNBD_CMD_FLAG_FUA : 0) >= 0)
 		return;
 	err = lib->nbd_get_errno();
-	if (is_closed(c->handle))
-		lose(nbd, libnbd_says());
+	if (dtl_nbd_is_closed(c->handle))
+		dtl_nbd_lose(nbd, dtl_nbd_says());
 	/* Unless it came back with the connection. */
 	if (s->io == io)
 		on_completion(s, &(int){ err ? : EIO });
@@ -439,14 +325,14 @@ static int notify(struct nbd_handle *handle, short revents)
 	return 0;
 }
 
-static void look_at(struct dtl_nbd *nbd, struct conn *c, short revents)
+static void look_at(struct dtl_nbd *nbd, struct dtl_nbd_conn *c, short revents)
 {
 	if (revents)
 		c->heard = dtl_now();
 	if (notify(c->handle, revents))
-		lose(nbd, libnbd_says());
-	else if (is_closed(c->handle) || revents & (POLLERR | POLLNVAL))
-		lose(nbd, "it closed the connection");
+		dtl_nbd_lose(nbd, dtl_nbd_says());
+	else if (dtl_nbd_is_closed(c->handle) || revents & (POLLERR | POLLNVAL))
+		dtl_nbd_lose(nbd, "it closed the connection");
 }
 
 static unsigned int patience(const struct dtl_nbd *nbd)
@@ -454,8 +340,8 @@ static unsigned int patience(const struct dtl_nbd *nbd)
 	unsigned int most = nbd->place.patience;
 
 	if (nbd->place.cancel && atomic_load(nbd->place.cancel) &&
-	    most > HURRY_SECONDS)
-		return HURRY_SECONDS;
+	    most > DTL_NBD_HURRY)
+		return DTL_NBD_HURRY;
 	return most;
 }
 
@@ -470,7 +356,7 @@ static void lose_the_silent(struct dtl_nbd *nbd)
 			continue;
 		snprintf(why, sizeof(why), "it was silent for %u seconds",
 			 most);
-		lose(nbd, why);
+		dtl_nbd_lose(nbd, why);
 	}
 }
 
@@ -497,7 +383,7 @@ static void leave(struct dtl_poller *p, const struct dtl_queue *q)
 	bool some = false;
 	unsigned int i;
 
-	for (i = 0; i < MAX_FLIGHT; i++) {
+	for (i = 0; i < DTL_NBD_FLIGHT; i++) {
 		if (!nbd->slot[i].io || nbd->slot[i].io->queue != q)
 			continue;
 		nbd->slot[i].io = NULL;
@@ -507,256 +393,23 @@ static void leave(struct dtl_poller *p, const struct dtl_queue *q)
 		return;
 	if (nbd->patch && nbd->patch->queue == q)
 		nbd->patch = NULL;
-	lose(nbd, "its requests were given up");
+	dtl_nbd_lose(nbd, "its requests were given up");
 }
 
-/* ---- Connecting --------------------------------------------------------- */
-
-static bool is_cancelled(const struct dtl_nbd *nbd)
+void dtl_nbd_drive(struct dtl_nbd *nbd)
 {
-	return nbd->place.cancel && atomic_load(nbd->place.cancel);
-}
-
-/* Return: 0, or -errno without words. */
-static int settle(struct dtl_nbd *nbd, struct nbd_handle *handle,
-		  unsigned int seconds)
-{
-	double until = dtl_now() + seconds;
-
-	while (lib->nbd_aio_is_connecting(handle)) {
-		if (is_cancelled(nbd))
-			return -ECANCELED;
-		if (dtl_now() >= until)
-			return -ETIME;
-		if (lib->nbd_poll(handle, NAP_MS) < 0 &&
-		    lib->nbd_get_errno() != EINTR)
-			return libnbd_errno();
-	}
-	return lib->nbd_aio_is_ready(handle) ? 0 : -EIO;
-}
-
-/* Return: 0, or -errno without words. */
-static int connect_one(struct dtl_nbd *nbd, unsigned int seconds)
-{
-	struct conn *c = &nbd->conn[nbd->nr_conns];
-	int ret;
-
-	c->handle = lib->nbd_create();
-	if (!c->handle)
-		return -ENOMEM;
-	nbd->nr_conns++;
-	/* Keys and certificates; who names them may read them. */
-	lib->nbd_set_uri_allow_local_file(c->handle, true);
-	/* What a failed read leaves there is not used. */
-	lib->nbd_set_pread_initialize(c->handle, false);
-	if (nbd->place.command)
-		ret = lib->nbd_aio_connect_systemd_socket_activation(
-			c->handle, (char **)nbd->place.command);
-	else
-		ret = lib->nbd_aio_connect_uri(c->handle, nbd->place.uri);
-	return ret ? libnbd_errno() : settle(nbd, c->handle, seconds);
-}
-
-static void disconnect_one(struct dtl_nbd *nbd)
-{
-	struct conn *c = &nbd->conn[--nbd->nr_conns];
-
-	if (nbd->place.command)
-		lib->nbd_kill_subprocess(c->handle, SIGKILL);
-	lib->nbd_close(c->handle);
-	c->handle = NULL;
-}
-
-static int cannot_connect(struct dtrack *h, const struct dtl_nbd *nbd, int err)
-{
-	switch (err) {
-	case -ECANCELED:
-		return dtl_fail(h, err, NULL, "Operation canceled");
-	case -ENOMEM:
-		return dtl_nomem(h);
-	case -ETIME:
-		return dtl_fail(h, -ETIMEDOUT, DTL_CLASS_GENERIC,
-				"Could not connect to '%s': no answer for %u seconds",
-				nbd->place.name, nbd->place.patience);
-	default:
-		return dtl_fail(h, err, DTL_CLASS_GENERIC,
-				"Could not connect to '%s': %s",
-				nbd->place.name, libnbd_says());
-	}
-}
-
-/* What it does not say is what the protocol says then. */
-static uint32_t block_size(struct nbd_handle *handle, int which,
-			   uint32_t unsaid)
-{
-	int64_t size = lib->nbd_get_block_size(handle, which);
-
-	return size > 0 && size <= UINT32_MAX ? (uint32_t)size : unsaid;
-}
-
-static int learn_units(struct dtrack *h, struct dtl_nbd *nbd)
-{
-	struct nbd_handle *handle = nbd->conn[0].handle;
-
-	nbd->unit = block_size(handle, LIBNBD_SIZE_MINIMUM, DEFAULT_UNIT);
-	nbd->max = block_size(handle, LIBNBD_SIZE_MAXIMUM, DEFAULT_MAX);
-	if (nbd->max > DEFAULT_MAX)
-		nbd->max = DEFAULT_MAX;
-	if (nbd->unit & (nbd->unit - 1) || nbd->unit > MAX_UNIT ||
-	    nbd->max < nbd->unit)
-		return dtl_fail(h, -EINVAL, DTL_CLASS_GENERIC,
-				"The server of '%s' has strange block sizes: %u to %u bytes",
-				nbd->place.name, nbd->unit, nbd->max);
-	nbd->max -= nbd->max % nbd->unit;
-	nbd->size -= nbd->size % nbd->unit;
-	nbd->block = malloc(nbd->unit);
-	return nbd->block ? 0 : dtl_nomem(h);
-}
-
-static int check_writable(struct dtrack *h, struct dtl_nbd *nbd)
-{
-	struct nbd_handle *handle = nbd->conn[0].handle;
-
-	if (lib->nbd_is_read_only(handle))
-		return dtl_fail(h, -EROFS, NULL,
-				"The server of '%s' exports it read-only",
-				nbd->place.name);
-	nbd->can_zero = lib->nbd_can_zero(handle) > 0;
-	nbd->fua = lib->nbd_can_flush(handle) <= 0;
-	if (nbd->fua && lib->nbd_can_fua(handle) <= 0)
-		return dtl_fail(h, -EOPNOTSUPP, DTL_CLASS_GENERIC,
-				"The server of '%s' cannot flush: nothing is safe there",
-				nbd->place.name);
-	return 0;
-}
-
-static int learn(struct dtrack *h, struct dtl_nbd *nbd)
-{
-	int64_t size = lib->nbd_get_size(nbd->conn[0].handle);
-
-	if (size < 0)
-		return dtl_fail(h, libnbd_errno(), DTL_CLASS_GENERIC,
-				"Could not get the size of '%s': %s",
-				nbd->place.name, libnbd_says());
-	nbd->size = (uint64_t)size;
-	if (nbd->place.writable) {
-		int ret = check_writable(h, nbd);
-
-		if (ret)
-			return ret;
-	}
-	return learn_units(h, nbd);
-}
-
-static int64_t last_size(const struct dtl_nbd *nbd)
-{
-	return lib->nbd_get_size(nbd->conn[nbd->nr_conns - 1].handle);
-}
-
-/* The others: as many as it takes. */
-static void connect_more(struct dtl_nbd *nbd)
-{
-	int64_t size;
-
-	if (nbd->place.command ||
-	    lib->nbd_can_multi_conn(nbd->conn[0].handle) <= 0)
-		return;
-	size = lib->nbd_get_size(nbd->conn[0].handle);
-	while (nbd->nr_conns < CONNECTIONS) {
-		if (connect_one(nbd, EXTRA_SECONDS) || last_size(nbd) != size) {
-			disconnect_one(nbd);
-			return;
-		}
-	}
-}
-
-static struct dtl_nbd *new_nbd(const struct dtl_nbd_place *place)
-{
-	struct dtl_nbd *nbd = calloc(1, sizeof(*nbd));
 	unsigned int i;
 
-	if (!nbd)
-		return NULL;
-	nbd->place = *place;
-	if (!nbd->place.patience)
-		nbd->place.patience = DTL_NBD_PATIENCE;
 	nbd->poller.wants = wants;
 	nbd->poller.look = look;
 	nbd->poller.leave = leave;
-	for (i = 0; i < MAX_FLIGHT; i++) {
+	for (i = 0; i < DTL_NBD_FLIGHT; i++) {
 		nbd->slot[i].nbd = nbd;
 		nbd->free[nbd->nr_free++] = &nbd->slot[i];
 	}
-	return nbd;
-}
-
-int dtl_nbd_open(struct dtrack *h, const struct dtl_nbd_place *place,
-		 struct dtl_nbd **result)
-{
-	struct dtl_nbd *nbd;
-	int ret;
-
-	ret = dtl_libnbd_load(h);
-	if (ret)
-		return ret;
-	nbd = new_nbd(place);
-	if (!nbd)
-		return dtl_nomem(h);
-	ret = connect_one(nbd, nbd->place.patience);
-	ret = ret ? cannot_connect(h, nbd, ret) : learn(h, nbd);
-	if (ret) {
-		lose(nbd, "");
-		dtl_nbd_close(nbd);
-		return ret;
-	}
-	connect_more(nbd);
-	*result = nbd;
-	return 0;
-}
-
-uint64_t dtl_nbd_size(const struct dtl_nbd *nbd)
-{
-	return nbd->size;
-}
-
-uint32_t dtl_nbd_unit(const struct dtl_nbd *nbd)
-{
-	return nbd->unit > DEFAULT_UNIT ? nbd->unit : DEFAULT_UNIT;
 }
 
 const char *dtl_nbd_lost(const struct dtl_nbd *nbd)
 {
 	return nbd->lost[0] ? nbd->lost : NULL;
-}
-
-/* Until the server has hung up: one that we started ends then. */
-static void say_goodbye(struct dtl_nbd *nbd, struct nbd_handle *handle)
-{
-	double until = dtl_now() + HURRY_SECONDS;
-	int ret = lib->nbd_aio_disconnect(handle, 0);
-
-	while (!ret && !is_closed(handle)) {
-		if (dtl_now() >= until)
-			ret = -1;
-		else if (lib->nbd_poll(handle, NAP_MS) < 0 &&
-			 lib->nbd_get_errno() != EINTR)
-			ret = -1;
-	}
-	if (ret && nbd->place.command)
-		lib->nbd_kill_subprocess(handle, SIGKILL);
-}
-
-void dtl_nbd_close(struct dtl_nbd *nbd)
-{
-	if (!nbd)
-		return;
-	dtl_queue_detach(&nbd->poller);
-	while (!nbd->lost[0] && nbd->nr_conns) {
-		struct nbd_handle *handle = nbd->conn[--nbd->nr_conns].handle;
-
-		say_goodbye(nbd, handle);
-		lib->nbd_close(handle);
-	}
-	free(nbd->block);
-	free(nbd);
 }
