@@ -341,6 +341,21 @@ def case_run_verify_keeps_old_qcow2():
     _verify_keeps_old("qcow2", SIZE - 65536, r"\d+")
 
 
+def case_run_verify_of_the_night():
+    """What an image below holds was read back in its night; dtrack verify reads it anew."""
+    n = Nights(format="qcow2", verify="all")
+    n.night("full", FIRST)
+    full = n.path("a.qcow2")
+    rot(full, SIZE - 65536)
+    n.change()
+    r = n.run()
+    copy = re.search(r" incremental copy (000002-\w+) ", r.err)
+    true(r.status == 0 and copy, r.err)
+    r = run("verify", n.path("a.qcow2", point=copy.group(1)), script=n.kernel())
+    true(r.status == 3 and re.fullmatch(rf"\d+ 65536 {re.escape(full)}\n", r.out),
+         (r.status, r.out, r.err))
+
+
 def case_run_verify_not():
     """By default only full copies are read back."""
     for verify in "full", "no":
