@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * signals.c - SIGINT and SIGTERM cancel what runs, SIGUSR1 lets it go on.
+ * signals.c - SIGINT, SIGTERM and SIGHUP cancel what runs, SIGUSR1 lets it go on.
  */
 #include <signal.h>
 #include <unistd.h>
@@ -23,6 +23,13 @@ static void on_cancel(int sig)
 		ops->cancel(running);
 }
 
+/* A shell may repeat what the terminal said: it asks, and that is all. */
+static void on_hangup(int sig)
+{
+	if (!cancels)
+		on_cancel(sig);
+}
+
 static void on_alarm(int sig)
 {
 	(void)sig;
@@ -43,9 +50,13 @@ void signals_catch(void)
 {
 	struct sigaction cancel = { .sa_handler = on_cancel };
 	struct sigaction resume = { .sa_handler = on_resume };
+	struct sigaction hangup = { .sa_handler = on_hangup }, old;
 
 	sigaction(SIGINT, &cancel, NULL);
 	sigaction(SIGTERM, &cancel, NULL);
+	/* Not below nohup(1). */
+	if (!sigaction(SIGHUP, NULL, &old) && old.sa_handler != SIG_IGN)
+		sigaction(SIGHUP, &hangup, NULL);
 	sigaction(SIGUSR1, &resume, NULL);
 }
 
@@ -89,5 +100,6 @@ void signals_ignore(void)
 
 	sigaction(SIGINT, &ignore, NULL);
 	sigaction(SIGTERM, &ignore, NULL);
+	sigaction(SIGHUP, &ignore, NULL);
 	sigaction(SIGUSR1, &ignore, NULL);
 }

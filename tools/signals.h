@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * signals.h - SIGINT and SIGTERM cancel what runs, SIGUSR1 lets it go on.
+ * signals.h - SIGINT, SIGTERM and SIGHUP cancel what runs, SIGUSR1 lets it go on.
  */
 #ifndef DTRACK_SIGNALS_H
 #define DTRACK_SIGNALS_H
@@ -20,7 +20,7 @@ struct signal_ops {
 /**
  * signals_catch() - from here on a signal does not end the process.
  *
- * The second one that cancels does: the kernel takes freezes back.
+ * The second SIGINT or SIGTERM does: the kernel takes freezes back.
  */
 void signals_catch(void);
 

@@ -75,18 +75,23 @@ def case_run_adopts():
     n.night("full", "a: bitmap 'n' is at generation 3, the last restore point at 2")
 
 
-def case_run_cancelled():
-    n = Nights()
-    n.night("full", FIRST)
-    n.configure(speed="64K", after="echo $DTRACK_STATUS")
-    n.change()
-    before = n.listing()
+def copying(n):
     p = subprocess.Popen([DTRACK, "run", n.config], env=environment(n.kernel()),
                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     end = time.monotonic() + LIMIT
     while "EXTENTS" not in " ".join(read_log()):
         true(time.monotonic() < end and p.poll() is None, "it ended")
         time.sleep(0.01)
+    return p
+
+
+def case_run_cancelled():
+    n = Nights()
+    n.night("full", FIRST)
+    n.configure(speed="64K", after="echo $DTRACK_STATUS")
+    n.change()
+    before = n.listing()
+    p = copying(n)
     p.send_signal(signal.SIGTERM)
     equal(f"cancelled\ndtrack: run {n.config}: Operation canceled\n".encode(),
           p.communicate(timeout=LIMIT)[1])
@@ -94,3 +99,27 @@ def case_run_cancelled():
     true(any("RECLAIM n" in line for line in read_log()), read_log())
     n.configure()
     n.night("incremental")
+
+
+def case_run_hangup():
+    """In order, however often the terminal says so; but not below nohup."""
+    n = Nights()
+    n.night("full", FIRST)
+    n.configure(speed="64K", after="echo $DTRACK_STATUS")
+    n.change()
+    p = copying(n)
+    for _ in range(5):
+        p.send_signal(signal.SIGHUP)
+        time.sleep(0.01)
+    equal(f"cancelled\ndtrack: run {n.config}: Operation canceled\n".encode(),
+          p.communicate(timeout=LIMIT)[1])
+    equal((1, "cancelled"), (p.returncode, n.status()["status"]))
+    old = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        p = copying(n)
+    finally:
+        signal.signal(signal.SIGHUP, old)
+    p.send_signal(signal.SIGHUP)
+    said = p.communicate(timeout=LIMIT)[1].decode()
+    equal(0, p.returncode, said)
+    true(said.startswith("completed\n"), said)
