@@ -161,8 +161,13 @@ static bool look_at_device(struct night *n, unsigned int i)
 	struct dtrack_dev_info info;
 
 	if (dtrack_dev_find(n->h, n->c->device[i].device, &now->dev) ||
-	    dtrack_dev_info(n->h, now->dev, &info, sizeof(info)))
-		return night_fail_device(n, i);
+	    dtrack_dev_info(n->h, now->dev, &info, sizeof(info))) {
+		night_fail_device(n, i);
+		/* That is so after each reboot. */
+		if (dtrack_errno(n->h) == -ENODEV)
+			night_fail_too(n, "'dtrack create' makes it");
+		return false;
+	}
 	now->bytes = info.bytes;
 	return check_tracking(n, i) && look_at_bitmap(n, i);
 }

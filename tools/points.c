@@ -181,12 +181,16 @@ static void add_point(struct listing *l, const struct chain *c, unsigned int i)
 
 static int list(struct listing *l)
 {
+	char line[CONFIG_LINE_LEN + 64];
 	unsigned int i, k;
 
 	if (store_scan(&l->store))
 		return failed_with(l->call, "GenericError", l->store.why);
-	if (!store_newest(&l->store))
-		print_error_line(l->call, "there is no restore point");
+	if (!store_newest(&l->store)) {
+		snprintf(line, sizeof(line), "there is no restore point in '%s'",
+			 l->store.folder);
+		print_error_line(l->call, line);
+	}
 	if (l->call->json)
 		l->array = json_object_new_array();
 	else

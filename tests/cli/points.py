@@ -23,7 +23,8 @@ def points(what):
 def case_points():
     """The newest last; what is listed is what restore takes."""
     n = Nights(nr=2, full_every="2 runs")
-    equal(([], [], f"dtrack: points {n.folder}: there is no restore point\n"),
+    equal(([], [], f"dtrack: points {n.folder}: there is no restore point in "
+                   f"'{n.folder}'\n"),
           points(n.folder))
     names, contents = [], []
     for kind, why in (("full", FIRST), ("incremental", ""), ("full", "after 2 runs")):
