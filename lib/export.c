@@ -20,7 +20,7 @@
 
 #include "bits.h"
 #include "export.h"
-#include "manifest.h"
+#include "files.h"
 
 /* The longest header and the longest chunk fit. */
 #define WINDOW_BYTES	(2 * DTR_EXPORT_CHUNK_BYTES)

@@ -2,19 +2,15 @@
 /*
  * manifest.c - what a file target holds, said in a file beside it.
  *
- * Parsing is strict in what it uses and takes no word for granted; writing is
- * temp file, fsync, rename, fsync of the folder.  When a manifest is written is
- * run.c's.
+ * Parsing is strict in what it uses and takes no word for granted.  When a
+ * manifest is written is run.c's.
  */
-#include <fcntl.h>
-#include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "files.h"
 #include "json.h"
 #include "manifest.h"
 #include "sums.h"
@@ -166,48 +162,20 @@ int dtl_manifest_name(struct dtrack *h, const char *path, char *name,
 
 /* ---- Reading ------------------------------------------------------------ */
 
-static int read_all(int fd, char **text, size_t *len)
-{
-	struct stat st;
-	size_t got = 0;
-	ssize_t n = 1;
-
-	if (fstat(fd, &st))
-		return -errno;
-	if (!S_ISREG(st.st_mode) || st.st_size > MAX_BYTES)
-		return -EFBIG;
-	*text = malloc((size_t)st.st_size + 1);
-	if (!*text)
-		return -ENOMEM;
-	while (n > 0 && got < (size_t)st.st_size) {
-		n = read(fd, *text + got, (size_t)st.st_size - got);
-		if (n < 0 && errno == EINTR)
-			n = 1;
-		else if (n > 0)
-			got += (size_t)n;
-	}
-	*len = got;
-	return n < 0 ? -errno : 0;
-}
-
 int dtl_manifest_load(struct dtrack *h, const char *path,
 		      struct dtl_manifest *m)
 {
-	int ret, fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	const char *why;
-	char *text = NULL;
 	size_t len = 0;
+	char *text;
+	int ret = dtl_file_read(path, MAX_BYTES, &text, &len);
 
-	if (fd < 0 && errno == ENOENT)
-		return -ENOENT;
-	ret = fd < 0 ? -errno : read_all(fd, &text, &len);
-	dtl_close(fd);
-	if (ret) {
-		free(text);
+	if (ret == -ENOENT)
+		return ret;
+	if (ret)
 		return dtl_fail(h, ret, dtl_os_class(ret),
 				"Could not read the manifest '%s': %s", path,
 				strerror(-ret));
-	}
 	why = dtl_manifest_parse(text, len, m);
 	free(text);
 	if (why)
@@ -287,67 +255,12 @@ static struct json_object *to_json(const struct dtl_manifest *m)
 	return o;
 }
 
-int dtl_sync_dir(const char *path)
-{
-	char copy[PATH_MAX];
-	int fd, ret;
-
-	snprintf(copy, sizeof(copy), "%s", path);
-	fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	/* Some file systems have nothing to sync in a folder. */
-	ret = fsync(fd) && errno != EINVAL ? -errno : 0;
-	dtl_close(fd);
-	return ret;
-}
-
-static int write_file(const char *path, const char *text)
-{
-	size_t done = 0, len = strlen(text);
-	ssize_t n;
-	int ret = 0;
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
-		      0600);
-
-	if (fd < 0)
-		return -errno;
-	while (!ret && done < len) {
-		n = write(fd, text + done, len - done);
-		if (n >= 0)
-			done += (size_t)n;
-		else if (errno != EINTR)
-			ret = -errno;
-	}
-	if (!ret && fsync(fd))
-		ret = -errno;
-	dtl_close(fd);
-	return ret;
-}
-
-static int replace(const char *path, const char *text)
-{
-	char temp[PATH_MAX + 8];
-	int ret;
-
-	if (snprintf(temp, sizeof(temp), "%s.new", path) >= (int)sizeof(temp))
-		return -ENAMETOOLONG;
-	ret = write_file(temp, text);
-	if (!ret && rename(temp, path))
-		ret = -errno;
-	if (ret)
-		unlink(temp);
-	else
-		ret = dtl_sync_dir(path);
-	return ret;
-}
-
 int dtl_manifest_store(struct dtrack *h, const char *path,
 		       const struct dtl_manifest *m)
 {
 	struct json_object *o = to_json(m);
 	char *text = dtl_json_print(o);
-	int ret = text ? replace(path, text) : -ENOMEM;
+	int ret = text ? dtl_file_replace(path, text, 0600) : -ENOMEM;
 
 	free(text);
 	json_object_put(o);

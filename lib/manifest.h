@@ -130,12 +130,4 @@ int dtl_manifest_store(struct dtrack *h, const char *path,
 bool dtl_manifest_fits(const struct dtl_manifest *m,
 		       const struct dtrack_bitmap_info *info);
 
-/**
- * dtl_sync_dir() - make a file's entry in its folder durable.
- * @path: the file
- *
- * Return: 0 or a negative errno.
- */
-int dtl_sync_dir(const char *path);
-
 #endif

@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "files.h"
 #include "sums.h"
 
 #define MAGIC		"DTRSUMS\n"

@@ -24,6 +24,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "files.h"
 #include "image.h"
 #include "manifest.h"
 #include "nbd.h"

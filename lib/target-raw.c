@@ -13,8 +13,8 @@
 
 #include "direct.h"
 #include "feeds.h"
+#include "files.h"
 #include "holders.h"
-#include "manifest.h"
 #include "target.h"
 
 /*

@@ -157,8 +157,8 @@ static void read_broken(const struct store *s, struct chain *c)
 {
 	char path[CHAIN_PATH_LEN], *text;
 	size_t len;
-	int ret = file_read(chain_path(path, s, c->name, NULL, BROKEN),
-			    POINT_WHY_LEN, &text, &len);
+	int ret = dtl_file_read(chain_path(path, s, c->name, NULL, BROKEN),
+				POINT_WHY_LEN, &text, &len);
 
 	if (ret == -ENOENT)
 		return;
@@ -288,7 +288,8 @@ int chain_break(const struct store *s, struct chain *c, const char *why)
 
 	breaks(c, "%s", why);
 	snprintf(line, sizeof(line), "%.1000s\n", why);
-	return file_replace(chain_path(path, s, c->name, NULL, BROKEN), line);
+	chain_path(path, s, c->name, NULL, BROKEN);
+	return dtl_file_replace(path, line, 0644);
 }
 
 /* ---- Removing ----------------------------------------------------------- */
@@ -304,7 +305,7 @@ static int remove_chain(struct store *s, unsigned int index)
 	if (rename(path, trash))
 		ret = -errno;
 	if (!ret)
-		ret = file_sync_dir(s->folder);
+		ret = dtl_sync_folder(s->folder);
 	if (!ret)
 		ret = file_remove_tree(trash);
 	if (ret)

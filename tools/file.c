@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * file.c - files and folders of 'dtrack run': whole, durable, or not at all.
+ * file.c - files and folders of 'dtrack run'.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
-#include <limits.h>
 #include <linux/fs.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -20,117 +18,6 @@
 /* A cancel shall not wait for long. */
 #define PIECE	(8 << 20)
 #define BUFFER	(1 << 20)
-
-/* ---- Small ones --------------------------------------------------------- */
-
-/* 0 only at the end of the file. */
-static int read_all(int fd, char *text, size_t size, size_t *len)
-{
-	ssize_t n = 1;
-
-	*len = 0;
-	while (n && *len < size) {
-		n = read(fd, text + *len, size - *len);
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		*len += n > 0 ? (size_t)n : 0;
-	}
-	return 0;
-}
-
-static int write_all(int fd, const char *text, size_t len)
-{
-	ssize_t n;
-
-	while (len) {
-		n = write(fd, text, len);
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		text += n > 0 ? n : 0;
-		len -= n > 0 ? (size_t)n : 0;
-	}
-	return 0;
-}
-
-int file_read(const char *path, size_t max, char **text, size_t *len)
-{
-	int ret = 0, fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	struct stat st;
-
-	*text = NULL;
-	if (fd < 0)
-		return -errno;
-	if (fstat(fd, &st))
-		ret = -errno;
-	else if (!S_ISREG(st.st_mode))
-		ret = -EINVAL;
-	else if ((uint64_t)st.st_size > max)
-		ret = -EFBIG;
-	if (!ret) {
-		*text = malloc((size_t)st.st_size + 1);
-		ret = *text ? read_all(fd, *text, (size_t)st.st_size, len) :
-			      -ENOMEM;
-	}
-	close(fd);
-	if (ret) {
-		free(*text);
-		*text = NULL;
-	} else {
-		(*text)[*len] = '\0';
-	}
-	return ret;
-}
-
-int file_sync_dir(const char *path)
-{
-	int ret, fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	if (fd < 0)
-		return -errno;
-	/* Some file systems have nothing to sync in a folder. */
-	ret = fsync(fd) && errno != EINVAL ? -errno : 0;
-	close(fd);
-	return ret;
-}
-
-static int sync_parent(const char *path)
-{
-	char parent[PATH_MAX];
-
-	snprintf(parent, sizeof(parent), "%.*s",
-		 (int)(strrchr(path, '/') - path), path);
-	return file_sync_dir(parent[0] ? parent : "/");
-}
-
-static int write_file(const char *path, const char *text)
-{
-	int ret, fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW |
-				 O_CLOEXEC, 0644);
-
-	if (fd < 0)
-		return -errno;
-	ret = write_all(fd, text, strlen(text));
-	if (!ret && fsync(fd))
-		ret = -errno;
-	if (close(fd) && !ret)
-		ret = -errno;
-	return ret;
-}
-
-int file_replace(const char *path, const char *text)
-{
-	char temp[PATH_MAX];
-	int ret;
-
-	if (snprintf(temp, sizeof(temp), "%s.new", path) >= (int)sizeof(temp))
-		return -ENAMETOOLONG;
-	ret = write_file(temp, text);
-	if (!ret && rename(temp, path))
-		ret = -errno;
-	if (ret)
-		unlink(temp);
-	return ret ? ret : sync_parent(path);
-}
 
 /* ---- Folders ------------------------------------------------------------ */
 

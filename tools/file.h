@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * file.h - files and folders of 'dtrack run': whole, durable, or not at all.
+ * file.h - files and folders of 'dtrack run'; small files are files.h's.
  *
  * All return 0 or a negative errno.
  */
@@ -11,27 +11,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "files.h"
+
 /* Of a name in a folder that is looked at, with the NUL. */
 #define FILE_NAME_LEN	256
-
-/**
- * file_read() - the whole of a regular file.
- * @path: the file
- * @max: it may have so many bytes; more is -EFBIG
- * @text: result; free() it
- * @len: result
- */
-int file_read(const char *path, size_t max, char **text, size_t *len);
-
-/**
- * file_replace() - write a file, durably, whole or not at all.
- * @path: the file; with '.new' behind it, its name while it is written
- * @text: its content
- */
-int file_replace(const char *path, const char *text);
-
-/** file_sync_dir() - make the entries of a folder durable. */
-int file_sync_dir(const char *path);
 
 /**
  * file_each() - look at the entries of a folder.

@@ -13,7 +13,7 @@ int job_read(struct call *call, struct config *c)
 {
 	size_t len = 0;
 	char *text;
-	int ret = file_read(call->argv[0], CONFIG_MAX_BYTES, &text, &len);
+	int ret = dtl_file_read(call->argv[0], CONFIG_MAX_BYTES, &text, &len);
 
 	if (ret)
 		return usage_error(call, "Could not read it: %s",

@@ -248,9 +248,9 @@ static bool store_point(struct night *n, const char *chain, struct point *p)
 
 	chain_path(folder, &n->store, chain, p->name, NULL);
 	chain_path(above, &n->store, chain, NULL, NULL);
-	ret = file_sync_dir(n->store.folder);
+	ret = dtl_sync_folder(n->store.folder);
 	if (!ret)
-		ret = file_sync_dir(above);
+		ret = dtl_sync_folder(above);
 	if (!ret)
 		ret = point_store(folder, p);
 	return ret ? night_fail_file(n, ret, "write restore point", folder) : true;

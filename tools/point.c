@@ -144,7 +144,7 @@ static void load_verified(const char *folder, struct point *p)
 	size_t len;
 
 	snprintf(path, sizeof(path), "%s/%s", folder, POINT_VERIFIED);
-	if (file_read(path, POINT_TIME_LEN, &text, &len))
+	if (dtl_file_read(path, POINT_TIME_LEN, &text, &len))
 		return;
 	if (point_time_parse(text))
 		snprintf(p->verified, sizeof(p->verified), "%.*s",
@@ -161,7 +161,7 @@ int point_load(const char *folder, struct point *p)
 	int ret;
 
 	snprintf(path, sizeof(path), "%s/%s", folder, POINT_FILE);
-	ret = file_read(path, MAX_BYTES, &text, &len);
+	ret = dtl_file_read(path, MAX_BYTES, &text, &len);
 	if (ret == -ENOMEM)
 		return ret;
 	p->state = ret == -ENOENT ? POINT_PARTIAL : POINT_WHOLE;
@@ -282,7 +282,7 @@ int point_store(const char *folder, const struct point *p)
 	int ret;
 
 	snprintf(path, sizeof(path), "%s/%s", folder, POINT_FILE);
-	ret = text ? file_replace(path, text) : -ENOMEM;
+	ret = text ? dtl_file_replace(path, text, 0644) : -ENOMEM;
 	free(text);
 	json_object_put(o);
 	return ret;
@@ -294,7 +294,7 @@ int point_store_verified(const char *folder, int64_t when)
 
 	snprintf(path, sizeof(path), "%s/%s", folder, POINT_VERIFIED);
 	snprintf(line, sizeof(line), "%s\n", point_time_format(when, text));
-	return file_replace(path, line);
+	return dtl_file_replace(path, line, 0644);
 }
 
 /* ---- Small things ------------------------------------------------------- */

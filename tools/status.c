@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "json.h"
 #include "output.h"
 #include "status.h"
 
@@ -80,16 +81,12 @@ struct json_object *status_json(const struct night *n, double seconds)
 
 int status_store(const char *path, struct json_object *o)
 {
-	char *text = NULL;
-	int ret = -ENOMEM;
+	char *text = dtl_json_print(o);
+	int ret = text ? dtl_file_replace(path, text, 0644) : -ENOMEM;
 
-	if (asprintf(&text, "%s\n", json_object_to_json_string_ext(o,
-		     JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
-		     JSON_C_TO_STRING_NOSLASHESCAPE)) >= 0)
-		ret = file_replace(path, text);
 	/* What an old one says is not so; and its room may be all that there is. */
 	if (ret && text && !unlink(path))
-		ret = file_replace(path, text);
+		ret = dtl_file_replace(path, text, 0644);
 	free(text);
 	return ret;
 }
