@@ -183,3 +183,36 @@ def restore_stops_at_damage():
     true('2293760 on are not what was written; restored as they are' in
          done.stderr, f'not said: {done.stderr!r}')
     true(_equal(t), 'the device differs')
+
+
+@case(kernels=('uml',))
+def restore_saves_what_can_be_read():
+    """This test will restore from a disk of which 64 KiB cannot be read: it is
+    said where that ends; with --force the rest is there, and the device as it
+    was where nothing is."""
+    disk, loop = Holed(Loop(4 * M, byte=0x22)), Loop(4 * M, byte=0x77)
+    want = bytes([0x22]) * 2 * M + bytes([0x77]) * 64 * K + \
+        bytes([0x22]) * (2 * M - 64 * K)
+    disk.breaks()
+    done = run('dtrack', 'restore', disk.path, loop.path, '--jobs', '1',
+               '--json', status=1)
+    answer = json.loads(done.stdout)
+    to, begun = answer['restored-to'], answer['untouched-from']
+    true(0 < to <= 2 * M < begun < 4 * M and f'byte {begun}; the rest is as it was' in
+         done.stderr, f'{to} and {begun} of {done.stderr!r}')
+    same(dm.read(loop.path, 0, to), bytes([0x22]) * to, 'what was restored')
+    same(dm.read(loop.path, begun, 4 * M - begun),
+         bytes([0x77]) * (4 * M - begun), 'the rest')
+    for more, written in (('--force',), 4 * M - 64 * K), \
+            (('--force', '--delta'), 0):
+        done = run('dtrack', 'restore', disk.path, loop.path, *more, '--json',
+                   status=3)
+        answer = json.loads(done.stdout)
+        same((answer['status'], answer['bytes-written'],
+              answer['bytes-unread']), ('completed', written, 64 * K), more)
+        true('65536 bytes from byte 2097152 on cannot be read' in done.stderr,
+             f'not said: {done.stderr!r}')
+        true(dm.read(loop.path, 0, 4 * M) == want, f'the content: {more}')
+    disk.mend()
+    same(cli('restore', disk.path, loop.path, '--delta')['bytes-written'],
+         64 * K, 'once it can be read')
