@@ -154,7 +154,8 @@ def case_run_hold_killed():
         n = Held()
         n.night("full", FIRST)
         n.heard()
-        n.hooks(hold=n.say("hold") + hold, speed=speed)
+        n.hooks(hold=n.say("hold") + hold, speed=speed, hold_limit=90,
+                hook_timeout=90)
         p = n.start("hold")
         p.kill()
         equal((-signal.SIGKILL, []), n.end(p))
