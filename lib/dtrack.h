@@ -9,11 +9,14 @@
  * linux/dm-dirtytrack.h where the kernel gave them.
  *
  * A handle is not thread-safe: one for each thread.  The library prints
- * nothing, never exits, installs no signal handler and starts no process but
- * those of libkmod when it loads the module, and no thread but those of
- * dtrack_transaction_execute(), which get no signals.  All files are O_CLOEXEC.  Sizes,
- * offsets and lengths are bytes.  Strings given are borrowed for the call;
- * strings returned belong to the object that they were asked of.
+ * nothing, never exits and installs no signal handler.  It starts no process but
+ * those of libkmod when it loads the module, and qemu-img and qemu-nbd for qcow2
+ * images; no thread but in the functions called ..._execute(), which get no
+ * signals and have ended when that returns.  All files are O_CLOEXEC.  Sizes,
+ * offsets and lengths are bytes; a range is its first byte and its length, which
+ * is never 0.  Strings given are borrowed for the call; strings returned belong
+ * to the object that they were asked of.  A result is valid on success only, but
+ * where it says otherwise.
  *
  * A call that is refused has changed nothing.  Beside the errors named with it,
  * each that needs the kernel may give what dtrack_open() gives, and -ENOMEM;
@@ -22,6 +25,8 @@
  * struct dtrack_dev, struct dtrack_range, struct dtrack_bitmap_info and the
  * enums and DTRACK_BITMAP_* flags are the kernel's.  They may grow at their
  * end; the library allocates them, so that a program need not be built again.
+ * Structs that begin with their @size may grow, too: set it to sizeof, or use the
+ * initializer; one that is longer than the library's is -EINVAL.
  */
 #ifndef DTRACK_H
 #define DTRACK_H
@@ -122,7 +127,7 @@ int dtrack_parse_size(const char *text, uint64_t *bytes);
  * dtrack_dev_find() - the tracked device that a name means.
  * @h: the handle
  * @name: a path of a block device if it contains '/', else a dm name
- * @dev: result
+ * @dev: result: its number, which stays the device's until it is removed
  *
  * Messages about @dev call it @name from then on.
  *
@@ -235,8 +240,8 @@ int dtrack_fs_new(struct dtrack *h, const struct dtrack_dev *devs,
  * All or none.  The kernel does not thaw them when the process ends: it must see
  * to that, and must not write to them meanwhile.
  *
- * Return: 0; -EBUSY when one is frozen already; -EOPNOTSUPP when it cannot be; or
- * another negative errno.
+ * Return: 0, also for none; -EBUSY when one is frozen already; -EOPNOTSUPP when
+ * it cannot be; -EPERM; or another negative errno.
  */
 int dtrack_fs_freeze(struct dtrack_fs *fs);
 
@@ -244,6 +249,9 @@ int dtrack_fs_freeze(struct dtrack_fs *fs);
  * dtrack_fs_thaw() - let all go on.
  * @fs: the file systems; also of a process that was forked after
  *	dtrack_fs_new(), and froze them
+ *
+ * What is not frozen need not be; but who froze them is told, by -EINVAL, when
+ * somebody else has thawed one.
  *
  * Return: 0, or a negative errno when one did not thaw; all were tried.
  */
@@ -313,8 +321,8 @@ struct dtrack_findings;
  * root); of that device, its partitions and, when it is one, of its disk.  Not
  * looked at is what lies beneath the device below.  Changes nothing.
  *
- * Return: the number of faults, notes not counted; -ENODEV when there is no
- * block device called @name, -ENOENT when it has no such bitmap, or an errno.
+ * Return: the number of faults, from 0, notes not counted; -ENODEV when there is
+ * no block device called @name, -ENOENT when it has no such bitmap, or an errno.
  */
 int dtrack_dev_check(struct dtrack *h, const char *name, const char *bitmap,
 		     struct dtrack_findings **list);
@@ -336,6 +344,12 @@ dtrack_findings_at(const struct dtrack_findings *list, unsigned int i);
 void dtrack_findings_free(struct dtrack_findings *list);
 
 /* ---- Bitmaps ----------------------------------------------------------- */
+
+/*
+ * Where nothing else is said of it, -ENODEV is: no such device is tracked;
+ * -ENOENT: it has no bitmap of that name; -EBUSY: the bitmap is frozen, or being
+ * removed; -EROFS: the device is read-only; -EUCLEAN: the bitmap is inconsistent.
+ */
 
 struct dtrack_bitmaps;
 
@@ -450,7 +464,7 @@ int dtrack_bitmap_disable(struct dtrack *h, struct dtrack_dev dev,
  * @dev: the target's device
  * @name: the target, not frozen
  * @sources: array of bitmaps, not frozen, also of other devices of the same
- *	size; may have the target among them
+ *	size, see dtrack_source_init(); may have the target among them
  * @nr: number of them, 0..256; 0 succeeds
  *
  * Granularities may differ: every dirty byte of a source is dirty in the
@@ -554,15 +568,16 @@ int dtrack_bitmap_reclaim(struct dtrack *h, struct dtrack_dev dev,
  * @dev: the device
  * @name: the bitmap
  * @run: of the freeze, or 0 for one without owner
- * @ranges: whole granules inside the set; the last may end with the content
+ * @ranges: array of whole granules inside the set, in any order; one may end
+ *	with the content
  * @nr: number of ranges, 0..DTRACK_MAX_RANGES
  *
  * To be called after the target is flushed.  Matters in mode 'always'; in the
  * others it is checked and forgotten.  After -ENOMEM some ranges may have been
  * taken, and the call may be repeated.
  *
- * Return: 0; -EINVAL for a range, and none is taken; -ESTALE, -EBUSY, -ENODATA,
- * -ENOENT, -ENODEV as dtrack_bitmap_abdicate().
+ * Return: 0; -EINVAL for a range or @nr, and none is taken; -ESTALE, -EBUSY,
+ * -ENODATA, -ENOENT, -ENODEV as dtrack_bitmap_abdicate().
  */
 int dtrack_bitmap_report(struct dtrack *h, struct dtrack_dev dev,
 			 const char *name, uint64_t run,
@@ -632,7 +647,8 @@ struct dtrack_extents;
  * Memory is bounded whatever the bitmap's size.  Exact when the bitmap is
  * frozen or disabled, 'at least' while it records.
  *
- * Return: 0; -ENOENT, -ENODEV.
+ * Return: 0; -ENOENT, -ENODEV.  What else is wrong is told by
+ * dtrack_extents_next().
  */
 int dtrack_extents_open(struct dtrack *h, struct dtrack_dev dev,
 			const char *name, unsigned int flags,
@@ -645,7 +661,7 @@ int dtrack_extents_open(struct dtrack *h, struct dtrack_dev dev,
  *
  * Return: 1 with an extent, 0 when there is none left; -ESTALE when the bitmap
  * has another generation than it should, -ENOENT, -EUCLEAN, -ENODEV, -ENODATA when
- * there is no successor to be read.
+ * there is no successor to be read, -EINVAL for unknown flags.
  */
 int dtrack_extents_next(struct dtrack_extents *ext,
 			struct dtrack_range *range);
@@ -728,13 +744,15 @@ enum dtrack_run_event {
  * @consistency: enum dtrack_consistency
  * @on_source_error: enum dtrack_on_error
  * @on_target_error: enum dtrack_on_error; a failed flush always fails the run
- * @stop_timeout: seconds that DTRACK_ON_ERROR_STOP waits
- * @jobs: requests in flight, at most 256, or 0 for the engine's choice; with 1
- *	one granule is copied after the other, in ascending order
+ * @stop_timeout: seconds that DTRACK_ON_ERROR_STOP waits, then the run fails; 0:
+ *	at once
+ * @jobs: requests in flight; more than 256 is 256; 0 for the engine's choice.
+ *	With 1 one granule is copied after the other, in ascending order
  * @speed: bytes a second, 0 for no limit
- * @notify: called from dtrack_run_execute(), or NULL; @done and @total are
- *	bytes, @message is set for DTRACK_RUN_STOPPED and borrowed; may call
- *	dtrack_run_cancel() and dtrack_run_resume(), nothing else of the handle's
+ * @notify: called from dtrack_run_execute(), or NULL; @done of @total bytes are
+ *	copied; @message is one line, borrowed, for DTRACK_RUN_STOPPED, else NULL;
+ *	may call dtrack_run_cancel() and dtrack_run_resume(), nothing else of the
+ *	handle's
  * @opaque: handed to @notify
  * @request_size: most bytes of one request, or 0 for the engine's choice;
  *	rounded down to a power of two, and so that all requests together stay
@@ -854,7 +872,7 @@ int dtrack_run_execute(struct dtrack_run *run);
  * @result: result
  * @size: sizeof(*@result) as the caller knows it, as in dtrack_dev_info()
  *
- * Before dtrack_run_execute() it has what the run would copy.
+ * Before dtrack_run_execute() @bytes_total is what the run would copy.
  */
 void dtrack_run_result(const struct dtrack_run *run,
 		       struct dtrack_run_result *result, size_t size);
@@ -863,7 +881,8 @@ void dtrack_run_result(const struct dtrack_run *run,
  * dtrack_run_cancel() - ask a run to end in order, soon.
  * @run: the run
  *
- * Before its execution it will not begin, after it nothing happens.
+ * Before its execution it will not begin, after it nothing happens.  @run must
+ * not be freed meanwhile; likewise below.
  *
  * Context: also from a signal handler or another thread.
  */
@@ -879,11 +898,11 @@ void dtrack_run_resume(struct dtrack_run *run);
 
 /**
  * dtrack_run_free() - close a run's files.
- * @run: the run, or NULL
+ * @run: the run, not while it is executed, or NULL
  */
 void dtrack_run_free(struct dtrack_run *run);
 
-/* ---- Verifying and restoring ------------------------------------------- */
+/* ---- Verifying --------------------------------------------------------- */
 
 #define DTRACK_VERIFY_ALONE	(1U << 0)	/* of a qcow2 image the content
 						 * of what it lies over is not
@@ -899,7 +918,7 @@ void dtrack_run_free(struct dtrack_run *run);
  * @device: a block device to compare it with, tracked or not: a path if it
  *	contains '/', else a dm name; or NULL: the target is compared with its
  *	manifest and checksums
- * @jobs: reads in flight, at most 128, or 0 for the library's choice
+ * @jobs: reads in flight; more than 128 is 128; 0 for the library's choice
  * @speed: bytes of the content a second, 0 for no limit
  * @notify: told of DTRACK_RUN_PROGRESS, as in struct dtrack_run_options, or NULL
  * @found: told of what is not as it should be, or NULL.  @range: bytes that
@@ -983,14 +1002,14 @@ int dtrack_verify_new(struct dtrack *h,
  * Return: 0 when all is as it should be; 1 when something was found; -ENODATA when
  * nothing was, but an image that the target lies over is without a manifest (and
  * was forced to be there), 'incomplete', or without checksums that can be used;
- * -ECANCELED; or the errno of what failed.
+ * -ECANCELED; -EINVAL the second time; or the errno of what failed.
  */
 int dtrack_verify_execute(struct dtrack_verify *v);
 
 /**
  * dtrack_verify_result() - what came of it.
  * @v: the verification
- * @result: result
+ * @result: result; before the execution @state, @live and @bytes_total are valid
  * @size: sizeof(*@result) as the caller knows it, as in dtrack_dev_info()
  */
 void dtrack_verify_result(const struct dtrack_verify *v,
@@ -1006,7 +1025,7 @@ void dtrack_verify_cancel(struct dtrack_verify *v);
 
 /**
  * dtrack_verify_free() - close its files.
- * @v: the verification, or NULL
+ * @v: the verification, not while it is executed, or NULL
  */
 void dtrack_verify_free(struct dtrack_verify *v);
 
@@ -1056,6 +1075,9 @@ struct dtrack_manifest {
  */
 int dtrack_manifest_read(struct dtrack *h, const char *target,
 			 struct dtrack_manifest *manifest, size_t size);
+
+/* ---- Restoring ----------------------------------------------------------- */
+
 #define DTRACK_RESTORE_FORCE	(1U << 0)	/* also from an incomplete, resized
 						 * or damaged target
 						 */
@@ -1069,7 +1091,8 @@ int dtrack_manifest_read(struct dtrack *h, const char *target,
  *	",backing=", or any raw image
  * @device: a block device, tracked or not: a path if it contains '/', else a dm
  *	name
- * @jobs: requests in flight, or 0 for the library's choice
+ * @jobs: requests in flight; more than 256, or 128 with DTRACK_RESTORE_DELTA, is
+ *	that; 0 for the library's choice
  * @speed: bytes a second, 0 for no limit
  * @notify: told of DTRACK_RUN_PROGRESS, as in struct dtrack_run_options, or NULL
  * @found: told, with DTRACK_RESTORE_FORCE, of bytes that do not match their
@@ -1153,7 +1176,7 @@ int dtrack_restore_new(struct dtrack *h,
  * If it fails or is cancelled, the device has a part of the target's content.
  *
  * Return: 0; -ECANCELED; -EBADMSG for content that does not match its checksum,
- * unless forced; or the errno of what failed.
+ * unless forced; -EINVAL the second time; or the errno of what failed.
  */
 int dtrack_restore_execute(struct dtrack_restore *r);
 
@@ -1176,7 +1199,7 @@ void dtrack_restore_cancel(struct dtrack_restore *r);
 
 /**
  * dtrack_restore_free() - close its files.
- * @r: the restore, or NULL
+ * @r: the restore, not while it is executed, or NULL
  */
 void dtrack_restore_free(struct dtrack_restore *r);
 
@@ -1399,17 +1422,17 @@ int dtrack_transaction_backup(struct dtrack_transaction *tx,
  * actions are done.
  *
  * Return: 0 when everything was completed; what the first that failed has,
- * whose message is 'action INDEX (TYPE): ...' with the type as QMP calls it; or
- * -ECANCELED.
+ * whose message is 'action INDEX (TYPE): ...' with the type as QMP calls it;
+ * -ECANCELED; or -EINVAL the second time.
  */
 int dtrack_transaction_execute(struct dtrack_transaction *tx);
 
 /**
  * dtrack_transaction_result() - what came of an action.
  * @tx: executed
- * @index: of the action
+ * @index: of the action, as it was returned when it was added
  * @result: result
- * @size: sizeof(*@result) as the caller knows it
+ * @size: sizeof(*@result) as the caller knows it, as in dtrack_dev_info()
  *
  * Return: 0; -EINVAL when there is no such action.
  */
@@ -1437,7 +1460,7 @@ void dtrack_transaction_resume(struct dtrack_transaction *tx);
 
 /**
  * dtrack_transaction_free() - close the files of all runs.
- * @tx: the transaction, or NULL
+ * @tx: the transaction, not while it executes, or NULL
  */
 void dtrack_transaction_free(struct dtrack_transaction *tx);
 
