@@ -331,16 +331,35 @@ static void add_range(void *opaque, const struct dtrack_range *range,
 	r->list[r->nr++] = *range;
 }
 
+/* What differs is read anew, and is checked, and named, when it is written. */
+static int check_equal(struct dtrack_restore *r, unsigned int first,
+		       uint64_t start, const char *data, size_t len)
+{
+	uint64_t at = start;
+	unsigned int i;
+	int ret = 0;
+
+	for (i = first; !ret && i < r->nr; i++) {
+		ret = seen(r, at, data + (at - start), r->list[i].start - at);
+		at = r->list[i].start + r->list[i].length;
+	}
+	return ret ? ret : seen(r, at, data + (at - start), start + len - at);
+}
+
 /* A range goes no further than what is compared at once: they may touch. */
 static int look(void *opaque, uint64_t start, size_t len,
 		const char *const data[DTL_SCAN_SOURCES])
 {
 	struct dtrack_restore *r = opaque;
 	struct dtl_finding f = { .found = add_range, .opaque = r };
-	int ret = seen(r, start, data[0], len);
+	unsigned int first = r->nr;
+	int ret;
 
 	dtl_finding_compare(start, data[0], data[1], len, r->unit, &f);
 	dtl_finding_end(&f);
+	/* So that nothing of a window is written when some of it is damaged. */
+	ret = forced(r) ? check_equal(r, first, start, data[0], len) :
+			  seen(r, start, data[0], len);
 	if (r->options.notify)
 		r->options.notify(r->options.opaque, DTRACK_RUN_PROGRESS,
 				  start + len, r->size, NULL);
@@ -437,8 +456,7 @@ static int copy(struct dtrack_restore *r)
 		.cancel = &r->cancel,
 		.resume = &r->resume,
 		.next = is_delta(r) ? next_different : next_all,
-		/* What was compared was checked. */
-		.seen = is_delta(r) ? NULL : seen,
+		.seen = seen,
 		.flushed = flushed,
 		.unread = forced(r) ? unread : NULL,
 		.opaque = r,

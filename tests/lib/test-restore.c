@@ -101,7 +101,7 @@ static void flip(const char *path, uint64_t at)
 static struct dtrack_restore_result result;
 static char words[8192], told[8192];
 static struct dtrack_restore *running;
-static uint64_t cancel_at;
+static uint64_t cancel_at, rot_at;
 
 static void found(void *opaque, const struct dtrack_range *r, const char *why)
 {
@@ -122,6 +122,10 @@ static void notify(void *opaque, enum dtrack_run_event event, uint64_t done,
 	(void)event;
 	(void)message;
 	CHECK(done <= total, "%" PRIu64 " of %" PRIu64, done, total);
+	if (done > rot_at) {
+		flip(target, rot_at);
+		rot_at = UINT64_MAX;
+	}
 	if (done >= cancel_at)
 		dtrack_restore_cancel(running);
 }
@@ -179,6 +183,7 @@ static void fresh(void)
 	unlink(manifest);
 	unlink(sums);
 	cancel_at = UINT64_MAX;
+	rot_at = UINT64_MAX;
 	snprintf(script, sizeof(script), "FILE %s 9\n", device);
 	mock_script(script);
 }
@@ -341,6 +346,21 @@ static void test_damaged(void)
 	check_device(MOST, MOST);
 }
 
+/* What is written is what was checked, not what was compared before. */
+static void test_read_anew(void)
+{
+	fresh();
+	make_target(MOST, 65536);
+	make_device(MOST);
+	rot_at = 70000;
+	CHECK_INT(-EBADMSG, restore(DTRACK_RESTORE_DELTA));
+	CHECK(strstr(words, "is damaged: 65536 bytes from byte 65536 on"), "%s",
+	      words);
+	read_file(device, after, sizeof(after));
+	CHECK(!memcmp(after + 65536, before + 65536, 65536),
+	      "what is damaged was written");
+}
+
 /* Then it is restored, and said. */
 static void test_no_sums(void)
 {
@@ -407,6 +427,7 @@ int main(void)
 		{ "restore-delta-in-windows", test_windows },
 		{ "restore-refused", test_refused },
 		{ "restore-damaged", test_damaged },
+		{ "restore-read-anew", test_read_anew },
 		{ "restore-without-checksums", test_no_sums },
 		{ "restore-cancel", test_cancel },
 		{ "restore-from-locked", test_locked },
