@@ -64,7 +64,7 @@ static void find_fault(const struct store *s, const struct chain *c,
 	why[0] = '\0';
 	look_at(s, c, p, why);
 	while (!why[0] && before && p->format == FORMAT_QCOW2 && q-- > c->point)
-		if (q->number == before) {
+		if (q->number == before && q->state != POINT_PARTIAL) {
 			look_at(s, c, q, why);
 			before = q->previous;
 		}

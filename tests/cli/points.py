@@ -61,11 +61,15 @@ def case_points_damaged():
     equal(2 * f"dtrack: points {n.folder}: {why}\n", err)
     equal(["verified", "damaged", "damaged"], [r["STATE"] for r in rows])
     equal([None, why, why], [p["problem"] for p in doc])
-    shutil.rmtree(os.path.dirname(paths[1]))
-    rows, doc, err = points(n.folder)
-    equal(f"dtrack: points {n.folder}: a restore point before '{n.point}' is missing\n",
-          err)
-    equal(["verified", "damaged"], [r["STATE"] for r in rows])
+    folder = os.path.dirname(paths[1])
+    for name in os.listdir(folder):
+        os.remove(os.path.join(folder, name))
+    for remove in (lambda: None, lambda: os.rmdir(folder)):
+        remove()
+        rows, doc, err = points(n.folder)
+        equal(f"dtrack: points {n.folder}: a restore point before '{n.point}' is missing\n",
+              err)
+        equal(["verified", "damaged"], [r["STATE"] for r in rows])
     with open(os.path.join(os.path.dirname(paths[0]), "point.json"), "w") as f:
         f.write("{")
     rows, doc, err = points(n.folder)
