@@ -383,10 +383,12 @@ int dtl_copy_flush(struct dtl_copy *c)
 {
 	int ret = drain(c);
 
-	if (ret || c->broken || c->flush_err || !c->ledger.unflushed)
-		return ret;
-	begin_flush(c);
-	return drain(c);
+	/* Once more for what the ledger had no room for. */
+	while (!ret && !c->broken && !c->flush_err && c->ledger.unflushed) {
+		begin_flush(c);
+		ret = drain(c);
+	}
+	return ret;
 }
 
 ssize_t dtl_copy_do(struct dtl_copy *c, struct dtl_io *io)
@@ -579,7 +581,7 @@ static void note_ends(struct dtl_copy *c)
 	if (c->broken || c->flush_err)
 		return;
 	c->done_to = c->first == c->next_piece ? c->range_at :
-						 piece(c, c->first)->at;
+						 piece(c, c->first)->start;
 }
 
 int dtl_copy_run(struct dtl_copy *c)

@@ -62,6 +62,7 @@ static struct world {
 	uint64_t bad_read, bad_write;
 	unsigned int bad_tries;
 	unsigned int cancel_at, break_at;	/* n-th wait; 0 is never */
+	unsigned int no_next_at;	/* extent that is not given; 0 is none */
 	bool no_reads, no_writes;	/* until it stops */
 	bool no_data;		/* of a device too large to have some */
 	double hiccup;		/* seconds that a wait takes longer, at most */
@@ -69,6 +70,7 @@ static struct world {
 	uint64_t size, granularity;
 	struct dtrack_range set[64];
 	unsigned int nr_set, given;
+	bool scattered;		/* every second granule is the set */
 
 	struct dtl_io *flight[MAX_FLIGHT];
 	unsigned int nr_flight, most_flight, waits;
@@ -261,7 +263,14 @@ static const struct dtl_target_ops sim_target = {
 
 static int sim_next(void *opaque, struct dtrack_range *range)
 {
-	(void)opaque;
+	if (w.no_next_at && w.given == w.no_next_at)
+		return dtl_fail(*(struct dtrack **)opaque, -EBADMSG, NULL,
+				"no next one");
+	if (w.scattered) {
+		*range = (struct dtrack_range){ 2 * w.granularity * w.given++,
+						w.granularity };
+		return range->start < w.size;
+	}
 	if (w.given == w.nr_set)
 		return 0;
 	*range = w.set[w.given++];
@@ -273,6 +282,8 @@ static uint64_t set_at(uint64_t bytes)
 {
 	unsigned int i;
 
+	if (w.scattered)
+		return 2 * bytes;
 	for (i = 0; i < w.nr_set && bytes >= w.set[i].length; i++)
 		bytes -= w.set[i].length;
 	return i == w.nr_set ? UINT64_MAX : w.set[i].start + bytes;
@@ -380,7 +391,7 @@ static void add_extent(uint64_t start, uint64_t length)
 
 static uint64_t set_bytes(void)
 {
-	uint64_t bytes = 0;
+	uint64_t bytes = w.scattered ? w.size / 2 : 0;
 	unsigned int i;
 
 	for (i = 0; i < w.nr_set; i++)
@@ -421,6 +432,7 @@ static int copy(void)
 		.next = sim_next,
 		.flushed = sim_flushed,
 		.unread = w.salvage ? sim_unread : NULL,
+		.opaque = &h,
 	};
 	int ret;
 
@@ -522,6 +534,7 @@ static void random_trouble(void)
 	w.fail_flush = one_in(6) ? 1 + (unsigned int)chance(5) : 0;
 	w.cancel_at = one_in(4) ? 1 + (unsigned int)chance(60) : 0;
 	w.break_at = one_in(12) ? 1 + (unsigned int)chance(60) : 0;
+	w.no_next_at = one_in(6) ? (unsigned int)chance(w.nr_set + 1) : 0;
 	w.hiccup = one_in(2) ? 0.2 : 0;
 	w.refuse_direct = one_in(4);
 	if (one_in(4))
@@ -778,6 +791,33 @@ static void test_flush_fails(void)
 	CHECK_INT(0, w.stops);
 }
 
+/* Up to where it went is what a flush came after. */
+static void test_ends_are_durable(void)
+{
+	unsigned int i;
+
+	/* What was written of a piece that then failed. */
+	for (i = 0; i < 100; i++) {
+		new_world(MOST, 65536);
+		add_extent(0, 65536);
+		o.jobs = 2;
+		w.no_next_at = 1;
+		w.cut = 2;
+		w.fail = 4;
+		CHECK_INT(-EBADMSG, copy());
+		check_target(false);
+	}
+	/* What came when there was no more room in the books. */
+	for (i = 0; i < 4; i++) {
+		new_world(256 << 20, 512);
+		w.scattered = true;
+		o.jobs = 256;
+		w.cancel_at = 2 * 65536 - 512 + 128 * i;
+		CHECK_INT(-ECANCELED, copy());
+		CHECK_INT(w.reported * 2, w.done_to + 512);
+	}
+}
+
 /* N bytes take N / speed seconds, and are reported every second. */
 static void test_speed(void)
 {
@@ -818,6 +858,7 @@ int main(void)
 		{ "copy-stop-is-of-one-side", test_stop_is_of_one_side },
 		{ "copy-direct-refused", test_direct_refused },
 		{ "copy-flush-fails", test_flush_fails },
+		{ "copy-ends-are-durable", test_ends_are_durable },
 		{ "copy-speed", test_speed },
 		{ 0 },
 	};
