@@ -173,7 +173,6 @@ static int start(struct hold *hold)
 int hold_begin(struct hold *hold, char *why)
 {
 	struct word w = { 0 };
-	bool told = false;
 
 	signals_expect_alarm();
 	if (start(hold)) {
@@ -181,11 +180,9 @@ int hold_begin(struct hold *hold, char *why)
 			 strerror(errno));
 		return -1;
 	}
-	while (!is_over(hold->fd, TICK_MS)) {
-		if (!told && signals_cancelled())
+	while (!is_over(hold->fd, TICK_MS))
+		if (signals_cancelled())
 			shutdown(hold->fd, SHUT_WR);
-		told = told || signals_cancelled();
-	}
 	if (!hear(hold, &w)) {
 		snprintf(why, HOLD_WHY_LEN,
 			 "What holds the devices still was killed");
