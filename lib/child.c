@@ -75,19 +75,27 @@ static int spawn(char *const argv[], int out, int err)
 	return ret ? ret : wait_for(pid);
 }
 
-int dtl_child_run(char *const argv[], struct dtl_child_text *text)
+int dtl_child_run_into(char *const argv[], int out,
+		       struct dtl_child_text *text)
 {
-	int out = memfd_create("out", MFD_CLOEXEC);
 	int err = memfd_create("err", MFD_CLOEXEC);
 	int ret = out < 0 || err < 0 ? -errno : spawn(argv, out, err);
 
 	text->out[0] = '\0';
 	text->err[0] = '\0';
-	if (out >= 0)
-		read_text(out, 0, text->out, sizeof(text->out));
 	if (err >= 0)
 		dtl_child_last_line(err, text->err, sizeof(text->err));
-	dtl_close(out);
 	dtl_close(err);
+	return ret;
+}
+
+int dtl_child_run(char *const argv[], struct dtl_child_text *text)
+{
+	int out = memfd_create("out", MFD_CLOEXEC);
+	int ret = dtl_child_run_into(argv, out, text);
+
+	if (out >= 0)
+		read_text(out, 0, text->out, sizeof(text->out));
+	dtl_close(out);
 	return ret;
 }

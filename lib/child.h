@@ -31,6 +31,15 @@ struct dtl_child_text {
 int dtl_child_run(char *const argv[], struct dtl_child_text *text);
 
 /**
+ * dtl_child_run_into() - the same, with its standard output in a file.
+ * @argv: as for dtl_child_run()
+ * @out: the file
+ * @text: result; nothing in @text->out
+ */
+int dtl_child_run_into(char *const argv[], int out,
+		       struct dtl_child_text *text);
+
+/**
  * dtl_child_last_line() - the last line of a file that is short.
  * @fd: the file
  * @buf: result, "" when there is none

@@ -1001,7 +1001,8 @@ int dtrack_verify_new(struct dtrack *h,
  *
  * Return: 0 when all is as it should be; 1 when something was found; -ENODATA when
  * nothing was, but an image that the target lies over is without a manifest (and
- * was forced to be there), 'incomplete', or without checksums that can be used;
+ * was forced to be there), 'incomplete', or without checksums that can be used, or
+ * an image that lies over another one has a cluster without any;
  * -ECANCELED; -EINVAL the second time; or the errno of what failed.
  */
 int dtrack_verify_execute(struct dtrack_verify *v);

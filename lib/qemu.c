@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "child.h"
+#include "json.h"
 #include "qemu.h"
 
 /* qemu-img begins its lines with its name. */
@@ -23,16 +24,19 @@ static const char *words(const struct dtl_child_text *text)
 	return *err ? err : "it does not say why";
 }
 
+static int not_run(struct dtrack *h, int err)
+{
+	return dtl_fail(h, err, DTL_CLASS_GENERIC,
+			"Could not run qemu-img: %s", err == -ENOENT ?
+			"it is not installed" : strerror(-err));
+}
+
 static int qemu_img(struct dtrack *h, char *const argv[],
 		    struct dtl_child_text *text)
 {
 	int ret = dtl_child_run(argv, text);
 
-	if (ret < 0)
-		return dtl_fail(h, ret, DTL_CLASS_GENERIC,
-				"Could not run qemu-img: %s", ret == -ENOENT ?
-				"it is not installed" : strerror(-ret));
-	return ret;
+	return ret < 0 ? not_run(h, ret) : ret;
 }
 
 /* Of an image, or of a chain's first. */
@@ -218,5 +222,114 @@ int dtl_qemu_serve_alone(struct dtrack *h, const char *path,
 		return dtl_nomem(h);
 	ret = dtl_qemu_serve(h, name, "qcow2", place, nbd);
 	free(name);
+	return ret;
+}
+
+/* ---- What an image has itself ------------------------------------------- */
+
+static bool is_true(struct json_object *o, const char *key)
+{
+	struct json_object *v;
+
+	return json_object_object_get_ex(o, key, &v) &&
+	       json_object_get_boolean(v);
+}
+
+static bool is_own(struct json_object *o)
+{
+	struct json_object *v;
+	uint64_t depth;
+
+	if (!dtl_json_u64(o, "depth", &depth) || depth)
+		return false;
+	return json_object_object_get_ex(o, "present", &v) ?
+	       is_true(o, "present") : is_true(o, "data");
+}
+
+/* Return: 0, what @own said, or -EINVAL. */
+static int see_extent(char *line,
+		      int (*own)(void *opaque,
+				 const struct dtrack_range *range),
+		      void *opaque)
+{
+	struct dtrack_range range;
+	struct json_object *o;
+	uint64_t start, length;
+	int ret = -EINVAL;
+
+	line[strcspn(line, "}") + 1] = '\0';
+	o = json_tokener_parse(line + (line[0] == '['));
+	if (dtl_json_u64(o, "start", &start) &&
+	    dtl_json_u64(o, "length", &length)) {
+		range = (struct dtrack_range){ start, length };
+		ret = is_own(o) ? own(opaque, &range) : 0;
+	}
+	json_object_put(o);
+	return ret;
+}
+
+/* An extent a line; there may be many. */
+static int see_extents(struct dtrack *h, const char *path, FILE *map,
+		       int (*own)(void *opaque,
+				  const struct dtrack_range *range),
+		       void *opaque)
+{
+	char *line = NULL;
+	size_t room = 0;
+	int ret = 0;
+
+	rewind(map);
+	while (!ret && getline(&line, &room, map) > 0)
+		if (strchr(line, '{'))
+			ret = see_extent(line, own, opaque);
+	free(line);
+	if (ret != -EINVAL)
+		return ret;
+	return dtl_fail(h, ret, DTL_CLASS_GENERIC,
+			"Could not tell what is in the image '%s'", path);
+}
+
+static int map(struct dtrack *h, const char *path, char *name, FILE *out)
+{
+	char *const argv[] = {
+		"qemu-img", "map", "--output=json", "-U", "-f", "qcow2", name,
+		NULL,
+	};
+	struct dtl_child_text *text = malloc(sizeof(*text));
+	int ret;
+
+	if (!text)
+		return dtl_nomem(h);
+	ret = dtl_child_run_into(argv, fileno(out), text);
+	if (ret < 0)
+		ret = not_run(h, ret);
+	else if (ret)
+		ret = dtl_fail(h, -ENOLINK, DTL_CLASS_GENERIC,
+			       "Could not tell what is in the image '%s': %s",
+			       path, words(text));
+	free(text);
+	return ret;
+}
+
+int dtl_qemu_map(struct dtrack *h, const char *path,
+		 int (*own)(void *opaque, const struct dtrack_range *range),
+		 void *opaque)
+{
+	int ret, fd = memfd_create("map", MFD_CLOEXEC);
+	FILE *out = fd < 0 ? NULL : fdopen(fd, "r+");
+	char *name = name_alone(path);
+
+	if (!out || !name) {
+		ret = dtl_nomem(h);
+	} else {
+		ret = map(h, path, name, out);
+		if (!ret)
+			ret = see_extents(h, path, out, own, opaque);
+	}
+	free(name);
+	if (out)
+		fclose(out);
+	else
+		dtl_close(fd);
 	return ret;
 }

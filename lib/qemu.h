@@ -57,4 +57,20 @@ int dtl_qemu_serve_alone(struct dtrack *h, const char *path,
 			 const struct dtl_nbd_place *place,
 			 struct dtl_nbd **nbd);
 
+/**
+ * dtl_qemu_map() - what an image has itself, not from what it lies over.
+ * @h: the handle
+ * @path: a qcow2 image, absolute
+ * @own: told of each range, ascending, in clusters; anything but 0 ends it
+ * @opaque: handed to it
+ *
+ * A qemu before 6.1 does not tell of clusters that are zeroes.
+ *
+ * Return: 0, what @own said, -ENOLINK when qemu cannot tell, or another errno;
+ * with words.
+ */
+int dtl_qemu_map(struct dtrack *h, const char *path,
+		 int (*own)(void *opaque, const struct dtrack_range *range),
+		 void *opaque);
+
 #endif

@@ -9,6 +9,8 @@
  * what has a checksum there was written there, and is not read from below.  Only
  * one is open at a time: our lock on a raw file keeps qemu from opening it.
  */
+#include <inttypes.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +25,8 @@
 
 /* Without a manifest to say it. */
 #define DEFAULT_UNIT	65536
+/* Of images that runs have made; no unit is larger. */
+#define CLUSTER		65536ULL
 
 /**
  * struct dtrack_verify - a verification.
@@ -422,22 +426,6 @@ static void judge_sizes(struct dtrack_verify *v, uint64_t want)
 		dtl_finding_add(&v->finding, want, has - want);
 }
 
-static int check_one(struct dtrack_verify *v, uint64_t want)
-{
-	int ret = 0;
-
-	if (v->device_name || v->sums.fd >= 0)
-		ret = scan(v, min_u64(want, v->target.size));
-	if (!ret)
-		judge_sizes(v, want);
-	dtl_finding_end(&v->finding);
-	v->bytes_before += want;
-	v->result.images += v->sums.fd >= 0;
-	return ret;
-}
-
-/* ---- Below -------------------------------------------------------------- */
-
 __attribute__((format(printf, 2, 3)))
 static void not_checked(struct dtrack_verify *v, const char *fmt, ...)
 {
@@ -449,6 +437,65 @@ static void not_checked(struct dtrack_verify *v, const char *fmt, ...)
 	vsnprintf(v->unchecked, sizeof(v->unchecked), fmt, ap);
 	va_end(ap);
 }
+
+/* Each cluster of the image's own has something that its run wrote. */
+static int look_at_own(void *opaque, const struct dtrack_range *own)
+{
+	uint64_t at = own->start & -CLUSTER, end = own->start + own->length;
+	struct dtrack_verify *v = opaque;
+	struct dtrack_range known;
+	int ret;
+
+	while (at < end) {
+		ret = dtl_sums_find(v->h, &v->sums, at, &known);
+		if (ret < 0)
+			return ret;
+		if (!ret || known.start >= at + CLUSTER) {
+			not_checked(v, "'%s' has something at byte %" PRIu64
+				    " of which there is no checksum", v->path,
+				    at);
+			return 1;
+		}
+		at = (known.start + known.length + CLUSTER - 1) & -CLUSTER;
+	}
+	return 0;
+}
+
+/*
+ * What an image has itself hides what lies below.  A bit of its tables is enough
+ * for that, and what nobody wrote has no checksum that would tell.
+ */
+static int check_own(struct dtrack_verify *v)
+{
+	char real[PATH_MAX];
+	int ret;
+
+	if (v->device_name || !v->manifest.backing[0] || v->sums.fd < 0 ||
+	    v->options.flags & DTRACK_VERIFY_ALONE || !realpath(v->path, real))
+		return 0;
+	ret = dtl_qemu_map(v->h, real, look_at_own, v);
+	if (ret == -ENOLINK)
+		tell(v, "%s", dtrack_errmsg(v->h));
+	return ret == 1 || ret == -ENOLINK ? 0 : ret;
+}
+
+static int check_one(struct dtrack_verify *v, uint64_t want)
+{
+	int ret = 0;
+
+	if (v->device_name || v->sums.fd >= 0)
+		ret = scan(v, min_u64(want, v->target.size));
+	if (!ret)
+		ret = check_own(v);
+	if (!ret)
+		judge_sizes(v, want);
+	dtl_finding_end(&v->finding);
+	v->bytes_before += want;
+	v->result.images += v->sums.fd >= 0;
+	return ret;
+}
+
+/* ---- Below -------------------------------------------------------------- */
 
 /* @above: what lies over it.  Return: whether it can be looked at. */
 static bool step(struct dtrack_verify *v)

@@ -274,8 +274,8 @@ const struct verb verb_verify = {
 "there is printed as 'START LENGTH IMAGE'.\n"
 "\n"
 "Exit status: 0 same, 3 something differs or is missing, 1 not verified: the\n"
-"target is incomplete or has no manifest, or nothing was found but an image below\n"
-"it could not be checked, the device or with DEV the target could not be read, or\n"
-"it was cancelled.",
+"target is incomplete or has no manifest, or nothing was found but an image could\n"
+"not be checked, or not all of it, the device or with DEV the target could not be\n"
+"read, or it was cancelled.",
 	.options = options,
 };
