@@ -151,7 +151,7 @@ static void begin_command(struct dtl_nbd *nbd, struct dtl_io *io,
 {
 	struct dtl_nbd_conn *c = idlest(nbd);
 	struct dtl_nbd_slot *s;
-	int err;
+	int err = 0;
 
 	if (!nbd->nr_free) {
 		end_command(nbd, io, -ENOBUFS);
@@ -165,11 +165,13 @@ static void begin_command(struct dtl_nbd *nbd, struct dtl_io *io,
 	if (issue(c->handle, command, buf, len, offset,
 		  (nbd_completion_callback){ .callback = on_completion,
 					     .user_data = s },
-		  nbd->fua ? LIBNBD_CMD_FLAG_FUA : 0) >= 0)
-		return;
-	err = lib->nbd_get_errno();
+		  nbd->fua ? LIBNBD_CMD_FLAG_FUA : 0) < 0)
+		err = lib->nbd_get_errno() ? : EIO;
+	/* Before anybody takes the command's end for an error of its own. */
 	if (dtl_nbd_is_closed(c->handle))
-		dtl_nbd_lose(nbd, dtl_nbd_says());
+		dtl_nbd_lose(nbd, err ? dtl_nbd_says() : "it closed the connection");
+	else if (!err)
+		return;
 	/* Unless it came back with the connection. */
 	if (s->io == io)
 		on_completion(s, &(int){ err ? : EIO });
