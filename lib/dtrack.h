@@ -227,7 +227,8 @@ struct dtrack_fs;
  *
  * Nothing is frozen yet.  Until the end they cannot be unmounted.
  *
- * Return: 0; -EXDEV when something else is mounted over one; or another
+ * Return: 0; -EXDEV when something else is mounted over one; -ELOOP when one lies
+ * on another, which would have to be written while that is frozen; or another
  * negative errno.
  */
 int dtrack_fs_new(struct dtrack *h, const struct dtrack_dev *devs,

@@ -285,52 +285,41 @@ static bool wants_stillness(const struct dtl_tx_action *a)
 	       a->options.flags & DTRACK_RUN_FSFREEZE;
 }
 
-/* A file system is held once, however many runs copy its device. */
-static bool is_held(const struct dtrack_transaction *tx, unsigned int index)
+/* Whose file systems are to be held; one may be there twice. */
+static unsigned int still_devices(const struct dtrack_transaction *tx,
+				  struct dtrack_dev *devs)
 {
-	unsigned int i;
+	unsigned int i, nr = 0;
 
-	for (i = 0; i < index; i++)
-		if (wants_stillness(tx->actions[i]) &&
-		    dtl_same_dev(tx->actions[i]->kernel.dev,
-				 tx->actions[index]->kernel.dev))
-			return true;
-	return false;
+	for (i = 0; i < tx->nr; i++)
+		if (wants_stillness(tx->actions[i]))
+			devs[nr++] = tx->actions[i]->kernel.dev;
+	return nr;
 }
 
 /**
- * struct stillness - the way into the file systems that are to be held.
+ * struct question - what the kernel is asked.
  * @tx: the transaction
- * @next: index of the action whose file system comes next
- * @failed: the action that the kernel blames
- * @asked: the kernel was asked
+ * @failed: the action that it blames
+ * @asked: it was asked
  * @ret: what it said
  */
-struct stillness {
+struct question {
 	struct dtrack_transaction *tx;
-	unsigned int next;
 	unsigned int failed;
 	bool asked;
 	int ret;
 };
 
-/* One inside the other, and inside all of them the kernel. */
-static int transact(void *opaque)
+static int ask(void *opaque)
 {
-	struct stillness *s = opaque;
-	struct dtrack_transaction *tx = s->tx;
-	unsigned int i = s->next++;
+	struct question *q = opaque;
 
-	while (i < tx->nr && (!wants_stillness(tx->actions[i]) || is_held(tx, i)))
-		i = s->next++;
-	if (i < tx->nr)
-		return dtl_fsfreeze(tx->h, tx->actions[i]->kernel.dev, transact,
-				    s);
-	s->asked = true;
-	if (tx->nr_kernel)
-		s->ret = dtl_transact(tx->h, tx->kernel, tx->nr_kernel,
-				      &s->failed);
-	return s->ret;
+	q->asked = true;
+	if (q->tx->nr_kernel)
+		q->ret = dtl_transact(q->tx->h, q->tx->kernel,
+				      q->tx->nr_kernel, &q->failed);
+	return q->ret;
 }
 
 /*
@@ -339,14 +328,16 @@ static int transact(void *opaque)
  */
 static int commit(struct dtrack_transaction *tx)
 {
-	struct stillness s = { .tx = tx };
+	struct dtrack_dev devs[DTRACK_MAX_ACTIONS];
+	unsigned int nr = still_devices(tx, devs);
+	struct question q = { .tx = tx };
 	int ret = check_cancel(tx);
 
 	if (!ret)
-		ret = transact(&s);
-	tx->committed = s.asked && !s.ret;
-	if (s.ret)
-		ret = refused(tx, s.failed, s.ret);
+		ret = nr ? dtl_fsfreeze(tx->h, devs, nr, ask, &q) : ask(&q);
+	tx->committed = q.asked && !q.ret;
+	if (q.ret)
+		ret = refused(tx, q.failed, q.ret);
 	if (!tx->committed)
 		unprepare(tx);
 	return ret;

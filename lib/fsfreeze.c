@@ -10,17 +10,20 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "feeds.h"
 #include "run.h"
 #include "sysfs.h"
 
 /**
  * struct place - a mounted file system.
  * @fd: on it
+ * @dev: what it is on
  * @frozen: by us, as far as this process knows
  * @point: where it is mounted
  */
 struct place {
 	int fd;
+	struct dtrack_dev dev;
 	bool frozen;
 	char point[4096];
 };
@@ -51,7 +54,29 @@ static int open_place(struct dtrack_fs *fs, struct dtrack_dev dev)
 	if (p->fd < 0)
 		return dtl_fail(fs->h, p->fd, NULL, "Could not open '%s': %s",
 				p->point, strerror(-p->fd));
+	p->dev = dev;
 	fs->nr++;
+	return 0;
+}
+
+/* Freezing the second would wait for the first, for ever. */
+static int check_apart(struct dtrack_fs *fs)
+{
+	unsigned int i, k;
+	int ret;
+
+	for (i = 0; i < fs->nr; i++)
+		for (k = 0; k < fs->nr; k++) {
+			const struct place *p = &fs->place[i];
+			const struct place *q = &fs->place[k];
+
+			ret = i == k ? 0 : dtl_check_feeds(fs->h, p->dev, q->fd,
+							   q->point);
+			if (ret)
+				return dtl_fail(fs->h, ret, NULL,
+						"Could not freeze '%s' and '%s': one lies on the other",
+						p->point, q->point);
+		}
 	return 0;
 }
 
@@ -78,6 +103,8 @@ int dtrack_fs_new(struct dtrack *h, const struct dtrack_dev *devs,
 	for (i = 0; !ret && i < nr; i++)
 		if (!is_there(devs, i, devs[i]))
 			ret = open_place(fs, devs[i]);
+	if (!ret)
+		ret = check_apart(fs);
 	if (ret)
 		dtrack_fs_free(fs);
 	else
@@ -117,15 +144,20 @@ int dtrack_fs_thaw(struct dtrack_fs *fs)
 /* One that somebody else has frozen stays as it is. */
 static int take_back(struct dtrack_fs *fs, unsigned int nr)
 {
-	const struct place *p = &fs->place[nr];
-	int ret = dtl_fail(fs->h, -errno, NULL, "Could not freeze '%s': %s",
-			   p->point, strerror(errno));
+	const struct place *p = &fs->place[nr], *stuck = NULL;
+	int err = errno;
 
 	while (nr--) {
-		ioctl(fs->place[nr].fd, FITHAW, 0);
+		if (ioctl(fs->place[nr].fd, FITHAW, 0))
+			stuck = &fs->place[nr];
 		fs->place[nr].frozen = false;
 	}
-	return ret;
+	if (stuck)
+		return dtl_fail(fs->h, -err, NULL,
+				"Could not freeze '%s': %s; and '%s' could not be thawed",
+				p->point, strerror(err), stuck->point);
+	return dtl_fail(fs->h, -err, NULL, "Could not freeze '%s': %s",
+			p->point, strerror(err));
 }
 
 int dtrack_fs_freeze(struct dtrack_fs *fs)
@@ -157,12 +189,12 @@ static int call_held(struct dtrack_fs *fs, int (*call)(void *opaque),
 	return ret;
 }
 
-int dtl_fsfreeze(struct dtrack *h, struct dtrack_dev dev,
-		 int (*call)(void *opaque), void *opaque)
+int dtl_fsfreeze(struct dtrack *h, const struct dtrack_dev *devs,
+		 unsigned int nr, int (*call)(void *opaque), void *opaque)
 {
 	struct dtrack_fs *fs;
 	sigset_t all, old;
-	int ret = dtrack_fs_new(h, &dev, 1, &fs);
+	int ret = dtrack_fs_new(h, devs, nr, &fs);
 
 	if (ret)
 		return ret;

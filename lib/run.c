@@ -331,7 +331,7 @@ static int take(struct dtrack_run *run)
 	if (ret)
 		return ret;
 	if (run->options.flags & DTRACK_RUN_FSFREEZE)
-		ret = dtl_fsfreeze(run->h, run->dev, freeze, run);
+		ret = dtl_fsfreeze(run->h, &run->dev, 1, freeze, run);
 	else
 		ret = freeze(run);
 	if (!run->frozen)

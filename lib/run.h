@@ -200,17 +200,18 @@ void dtl_run_settle(struct dtrack_run *run, int ret);
 /* ---- The file system ----------------------------------------------------- */
 
 /**
- * dtl_fsfreeze() - hold the file system on a device still for a call.
+ * dtl_fsfreeze() - hold the file systems on devices still for a call.
  * @h: the handle
- * @dev: the device; nothing is held when it is not mounted
+ * @devs: the devices, as for dtrack_fs_new()
+ * @nr: number of them
  * @call: what to do meanwhile; must not touch files
  * @opaque: for @call
  *
- * Signals are blocked meanwhile, but a SIGKILL leaves the file system frozen.
+ * Signals are blocked meanwhile, but a SIGKILL leaves them frozen.
  *
- * Return: what @call returned, or why the file system could not be held.
+ * Return: what @call returned, or why they could not be held.
  */
-int dtl_fsfreeze(struct dtrack *h, struct dtrack_dev dev,
-		 int (*call)(void *opaque), void *opaque);
+int dtl_fsfreeze(struct dtrack *h, const struct dtrack_dev *devs,
+		 unsigned int nr, int (*call)(void *opaque), void *opaque);
 
 #endif

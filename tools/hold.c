@@ -65,10 +65,23 @@ static void take(const struct hold *hold, int fd, struct word *w, bool *frozen)
 		fail(w, dtrack_errmsg(hold->h));
 }
 
+static void thaw(const struct hold *hold, struct word *w)
+{
+	char line[HOLD_WHY_LEN];
+	int ret = dtrack_fs_thaw(hold->fs);
+
+	if (!ret)
+		return;
+	snprintf(line, sizeof(line), "%.400s%s", dtrack_errmsg(hold->h),
+		 ret == -EINVAL ? "; what was copied may not be of one moment" :
+		 "");
+	fail(w, line);
+}
+
 static void release(const struct hold *hold, bool frozen, struct word *w)
 {
-	if (frozen && dtrack_fs_thaw(hold->fs))
-		fail(w, dtrack_errmsg(hold->h));
+	if (frozen)
+		thaw(hold, w);
 	hook(hold, "release", hold->c->release, -1, w);
 }
 

@@ -127,7 +127,7 @@ static bool begin_hold(struct night *n, struct hold *hold)
 	return night_check_cancel(n) && night_fail(n, "GenericError", "%s", why);
 }
 
-/* What was copied is good whatever comes of this, which is told at the end. */
+/* The copy stays whatever comes of this, which is told at the end. */
 static void end_hold(struct night *n, struct hold *hold)
 {
 	char why[HOLD_WHY_LEN];

@@ -44,8 +44,8 @@ struct night_device {
  * @cls: class of the error, NULL: there was none
  * @cancelled: it was asked to end
  * @error: the error, one line
- * @release_error: why something may be held still yet, or ""; what was copied is
- *	good all the same
+ * @release_error: why something may be held still yet, or was not until the end, or
+ *	""; the restore point stays, and so do those that it would replace
  */
 struct night {
 	struct dtrack *h;

@@ -180,7 +180,8 @@ static void make(struct job *job)
 		return;
 	tell_clock(job);
 	night_decide(n);
-	if (night_make(n) && night_prove(n))
+	/* It may be worse than what it would replace. */
+	if (night_make(n) && night_prove(n) && !n->release_error[0])
 		night_prune(n);
 	tell_release(n);
 }

@@ -5,6 +5,7 @@
  * Ranges are printed as they are found.  A JSON document is whole or not at
  * all, so they wait in a file until all are known.
  */
+#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -246,6 +247,7 @@ static int run(struct call *call)
 		if (!f.ranges)
 			return failed_with(call, "GenericError",
 					   strerror(errno));
+		fcntl(fileno(f.ranges), F_SETFD, FD_CLOEXEC);
 	}
 	f.problems = json_object_new_array();
 	ret = verify(&f);

@@ -428,6 +428,51 @@ def nights_fsfreeze_mounted_over():
 
 
 @case(kernels=('uml',))
+def nights_fsfreeze_copy_thawed():
+    """Somebody thaws the file system while it is copied: that is said, and what
+    the new restore point would replace stays."""
+    site = Site(seed(), sizes=(8 * M,), room='64m', form='raw')
+    point, = _mounted(site)
+    site.configure(keep=1)
+    run('dtrack', 'run', CONFIG)
+    site.configure(keep=1, fsfreeze='copy', speed='2M', **{'full-every': '1 runs'})
+    _write(f'{point}/file', os.urandom(200 * K))
+    with subprocess.Popen(['dtrack', 'run', CONFIG],
+                          stderr=subprocess.PIPE, text=True) as running:
+        while 'busy' not in run('dtrack', 'list').stdout:
+            same(running.poll(), None, 'the run')
+        run('fsfreeze', '-u', point)
+        err = running.communicate(timeout=300)[1]
+    same((running.returncode, err.count('\n')), (1, 2), err)
+    true(err.endswith(f": Could not thaw '{point}': somebody else has thawed it; "
+                      "what was copied may not be of one moment\n"), err)
+    same(len(site.points()), 2, 'restore points')
+
+
+@case(kernels=('uml',))
+def nights_fsfreeze_nested():
+    """The second device lies on a file on the first one's file system: to freeze
+    both would never end."""
+    site = Site(seed(), sizes=(16 * M,), form='raw')
+    point, = _mounted(site)
+    with open(f'{point}/disk', 'wb') as file:
+        file.truncate(4 * M)
+    inner = Tracked(Holed(Loop(4 * M, path=f'{point}/disk'), hole=2 * M))
+    run('mkfs.ext4', '-q', inner.path)
+    os.makedirs('/tmp/nights-inner', exist_ok=True)
+    run('mount', inner.path, '/tmp/nights-inner')
+    dm.cleanup.callback(run, 'umount', '/tmp/nights-inner', status=None)
+    site.devices.append(inner)
+    for how in 'yes', 'copy':
+        site.configure(fsfreeze=how)
+        done = run('dtrack', 'run', CONFIG, status=1)
+        true(done.stderr.endswith(": one lies on the other\n"), done.stderr)
+        _write(f'{point}/file', b'not frozen')
+        _write('/tmp/nights-inner/file', b'nor this')
+        os.sync()
+
+
+@case(kernels=('uml',))
 def nights_on_a_disk_that_hooks_mount():
     """This test will mount the folder's disk by the hook 'before' and unmount it
     by 'after': all is on the disk and nothing below it, also when the disk
