@@ -128,20 +128,22 @@ def write_in_flight_at_disable_and_reclaim():
 class Journal:
     """What a writer has finished, in memory that it shares with us.
 
-    Entries are granules in the order in which writes were acknowledged.
+    Entries are granules in the order in which writes were acknowledged. Their
+    number is stored at once: struct.pack_into() would make it 0 first.
     """
     ROOM = 1 << 20
 
     def __init__(self):
         self.map = mmap.mmap(-1, 8 + 4 * self.ROOM)
+        self.nr = memoryview(self.map)[:8].cast('Q')
 
     def add(self, granule):
         nr = len(self)
         struct.pack_into('I', self.map, 8 + 4 * (nr % self.ROOM), granule)
-        struct.pack_into('Q', self.map, 0, nr + 1)
+        self.nr[0] = nr + 1
 
     def __len__(self):
-        return struct.unpack_from('Q', self.map)[0]
+        return self.nr[0]
 
     def since(self, first, last):
         true(last - first < self.ROOM, 'journal overrun')
