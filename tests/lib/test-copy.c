@@ -18,22 +18,13 @@
 
 #include "check.h"
 #include "copy.h"
+#include "random.h"
 
 #define MOST	(1U << 20)	/* bytes of a simulated device */
 #define BLOCK	512U		/* its blocks, as mock.c has it */
 #define MAX_FLIGHT 1024
 
 /* ---- Chance and time ---------------------------------------------------- */
-
-static uint64_t seed, state;
-
-static uint64_t chance(uint64_t n)
-{
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return state % n;
-}
 
 static bool one_in(uint64_t n)
 {
@@ -862,13 +853,7 @@ int main(void)
 		{ "copy-speed", test_speed },
 		{ 0 },
 	};
-	const char *given = getenv("SEED");
-	struct timespec ts;
 
-	timespec_get(&ts, TIME_UTC);
-	seed = given ? strtoull(given, NULL, 0) :
-		       (uint64_t)ts.tv_nsec << 20 | (uint64_t)getpid();
-	state = seed ? seed : 1;
-	printf("SEED=%" PRIu64 "\n", seed);
+	take_seed();
 	return run_checks(checks);
 }

@@ -24,6 +24,7 @@
 
 #include "check.h"
 #include "queue.h"
+#include "random.h"
 
 #ifdef __SANITIZE_THREAD__
 void dtl_close(int fd)
@@ -31,16 +32,6 @@ void dtl_close(int fd)
 	close(fd);
 }
 #endif
-
-static uint64_t seed, state;
-
-static uint32_t chance(uint32_t n)
-{
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return (uint32_t)(state >> 32) % n;
-}
 
 static int new_file(void)
 {
@@ -294,13 +285,7 @@ int main(void)
 		{ "queue-uring-not-permitted", test_not_permitted },
 		{ 0 },
 	};
-	const char *given = getenv("SEED");
-	struct timespec ts;
 
-	timespec_get(&ts, TIME_UTC);
-	seed = given ? strtoull(given, NULL, 0) :
-		       (uint64_t)ts.tv_nsec << 20 | (uint64_t)getpid();
-	state = seed ? seed : 1;
-	printf("SEED=%" PRIu64 "\n", seed);
+	take_seed();
 	return run_checks(checks);
 }

@@ -16,6 +16,7 @@
 #include "check.h"
 #include "dtrack.h"
 #include "mock.h"
+#include "random.h"
 #include "sums.h"
 
 #define MOST	(4U << 20)
@@ -23,16 +24,6 @@
 
 static char dir[] = "/tmp/dtrack-test-XXXXXX";
 static char device[64], target[64], manifest[80], sums[96];
-
-static uint64_t seed, state;
-
-static uint64_t chance(uint64_t n)
-{
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return state % n;
-}
 
 /* ---- Files -------------------------------------------------------------- */
 
@@ -433,14 +424,9 @@ int main(void)
 		{ "restore-from-locked", test_locked },
 		{ 0 },
 	};
-	const char *given = getenv("SEED");
-	struct timespec ts;
 	int ret;
 
-	timespec_get(&ts, TIME_UTC);
-	seed = given ? strtoull(given, NULL, 0) : (uint64_t)ts.tv_nsec << 16 | 1;
-	state = seed ? seed : 1;
-	printf("SEED=%" PRIu64 "\n", seed);
+	take_seed();
 	fflush(stdout);
 	if (!mkdtemp(dir))
 		return 1;

@@ -14,21 +14,12 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "random.h"
 #include "scan.h"
 
 #define SIZE	((8U << 20) + 1024)
 #define ROOM	((8U << 20) + 4096)	/* whole blocks */
 #define BLOCK	512U
-
-static uint64_t seed, state;
-
-static uint64_t chance(uint64_t n)
-{
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return state % n;
-}
 
 /* ---- Sources ------------------------------------------------------------ */
 
@@ -290,13 +281,8 @@ int main(void)
 		{ "scan-cancel", test_cancel },
 		{ 0 },
 	};
-	const char *given = getenv("SEED");
-	struct timespec ts;
 
-	timespec_get(&ts, TIME_UTC);
-	seed = given ? strtoull(given, NULL, 0) : (uint64_t)ts.tv_nsec << 16 | 1;
-	state = seed ? seed : 1;
-	printf("SEED=%" PRIu64 "\n", seed);
+	take_seed();
 	err_fd = open("/proc/self/mem", O_RDONLY);
 	return err_fd < 0 ? 1 : run_checks(checks);
 }

@@ -21,6 +21,7 @@
 #include "check.h"
 #include "dtrack.h"
 #include "mock.h"
+#include "random.h"
 #include "sums.h"
 
 #define SIZE	((4U << 20) + 1536)
@@ -33,16 +34,6 @@ static char dir[] = "/tmp/dtrack-test-XXXXXX";
 static char source[64], target[64], manifest[80], sums[96];
 
 /* ---- Chance, time and power --------------------------------------------- */
-
-static uint64_t seed, state;
-
-static uint64_t chance(uint64_t n)
-{
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return state % n;
-}
 
 /* What dtl_now() asks: a run flushes often. */
 int clock_gettime(clockid_t clock, struct timespec *ts)
@@ -685,14 +676,9 @@ int main(void)
 		{ "verify-sizes", test_sizes },
 		{ 0 },
 	};
-	const char *given = getenv("SEED");
-	struct timespec ts;
 	int ret;
 
-	timespec_get(&ts, TIME_UTC);
-	seed = given ? strtoull(given, NULL, 0) : (uint64_t)ts.tv_nsec << 16 | 1;
-	state = seed ? seed : 1;
-	printf("SEED=%" PRIu64 "\n", seed);
+	take_seed();
 	if (!mkdtemp(dir))
 		return 1;
 	snprintf(source, sizeof(source), "%s/source", dir);
