@@ -72,21 +72,6 @@ static bool fail_runs(struct night *n, const struct dtrack_transaction *tx)
 	return night_fail(n, dtrack_errclass(n->h), "%s", dtrack_errmsg(n->h));
 }
 
-static void cancel(void *running)
-{
-	dtrack_transaction_cancel(running);
-}
-
-static void resume(void *running)
-{
-	dtrack_transaction_resume(running);
-}
-
-static const struct signal_ops signal_ops = {
-	.cancel = cancel,
-	.resume = resume,
-};
-
 /* ---- Holding still ------------------------------------------------------ */
 
 /* Where libnbd makes a socket for qemu-nbd: we would wait for ourselves. */
@@ -141,7 +126,7 @@ static int run(struct dtrack_transaction *tx)
 {
 	int err;
 
-	signals_give(&signal_ops, tx);
+	signals_give(&transaction_signals, tx);
 	err = dtrack_transaction_execute(tx);
 	signals_take();
 	return err;

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "option.h"
+#include "dtrack.h"
 #include "signals.h"
 
 static const struct signal_ops *ops;
@@ -103,3 +104,20 @@ void signals_ignore(void)
 	sigaction(SIGHUP, &ignore, NULL);
 	sigaction(SIGUSR1, &ignore, NULL);
 }
+
+/* ---- Transactions ------------------------------------------------------- */
+
+static void cancel_transaction(void *tx)
+{
+	dtrack_transaction_cancel(tx);
+}
+
+static void resume_transaction(void *tx)
+{
+	dtrack_transaction_resume(tx);
+}
+
+const struct signal_ops transaction_signals = {
+	.cancel = cancel_transaction,
+	.resume = resume_transaction,
+};

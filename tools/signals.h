@@ -17,6 +17,9 @@ struct signal_ops {
 	void (*resume)(void *running);
 };
 
+/** transaction_signals - what they do to a struct dtrack_transaction. */
+extern const struct signal_ops transaction_signals;
+
 /**
  * signals_catch() - from here on a signal does not end the process.
  *

@@ -42,23 +42,6 @@ struct job {
 	struct dtrack_transaction *tx;
 };
 
-/* ---- Signals ------------------------------------------------------------ */
-
-static void cancel(void *running)
-{
-	dtrack_transaction_cancel(running);
-}
-
-static void resume(void *running)
-{
-	dtrack_transaction_resume(running);
-}
-
-static const struct signal_ops signal_ops = {
-	.cancel = cancel,
-	.resume = resume,
-};
-
 /* ---- Reading ------------------------------------------------------------ */
 
 /* One byte more than a document may have; no regular file: a pipe will do. */
@@ -396,7 +379,7 @@ static int execute(struct job *job)
 {
 	int err;
 
-	signals_give(&signal_ops, job->tx);
+	signals_give(&transaction_signals, job->tx);
 	err = dtrack_transaction_execute(job->tx);
 	signals_ignore();
 	return tell(job, err);
