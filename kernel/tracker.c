@@ -794,16 +794,15 @@ static int check_plan(struct dtr_plan *plan, struct dtr_tracker *t,
 /* The finest of all bitmaps, recording or not: good for what may come. */
 static int plan_shift(struct dtr_plan *plan, struct dtr_tracker *t)
 {
-	u64 unused = 0;
 	unsigned int finest = DTR_MAX_SHIFT;
 	struct dtr_named *n;
 
 	if (list_empty(&plan->bitmaps) && list_empty(&t->bitmaps))
 		return -1;
 	list_for_each_entry(n, &plan->bitmaps, link)
-		add_worst_case(n, plan->size, &unused, &finest);
+		finest = min(finest, n->base.shift);
 	list_for_each_entry(n, &t->bitmaps, link)
-		add_worst_case(n, plan->size, &unused, &finest);
+		finest = min(finest, n->base.shift);
 	return finest;
 }
 
