@@ -2,8 +2,8 @@
 /*
  * epoch.c - the live map, and the writes that are in flight under it.
  *
- * Owns epochs and the slow ways of the write path.  When to rotate and what to
- * do with an old map is lifecycle.c's.
+ * Owns epochs and the slow ways of the write path.  How a new one begins and
+ * what becomes of an old map is rotation.c's.
  *
  * Contexts: marking in any, hard interrupt included; create and destroy in
  * process context under memalloc_noio.

@@ -6,7 +6,7 @@
  * current epoch, which is at least as fine as every bitmap that records.  A
  * rotation publishes a new epoch, waits for an RCU grace period, after which
  * nobody marks in the old map any more, and folds that map into the bitmaps
- * that recorded (lifecycle.c).  A write that was in flight across the rotation
+ * that recorded (rotation.c).  A write that was in flight across the rotation
  * is marked again, in the epoch that is current when it completes: the copy
  * that the rotation made way for may have read the device before it landed.
  *

@@ -4,7 +4,7 @@
  *
  * Owns the state table and every change of a bitmap's state or content that a
  * user asks for.  When a change happens, beside which others, and whether it
- * stays is transaction.c's, rotation is tracker.c's, bits are core/'s, who asks
+ * stays is transaction.c's, rotation is rotation.c's, bits are core/'s, who asks
  * and how is actions.c's, control.c's and target.c's.
  *
  * Contexts: process context under memalloc_noio; never waits for I/O, so that
@@ -15,6 +15,7 @@
 #include <linux/slab.h>
 
 #include "lifecycle.h"
+#include "rotation.h"
 
 /* ---- The state table (SEMANTICS: QEMU's, without what we do not have) ---- */
 

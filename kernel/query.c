@@ -9,6 +9,7 @@
  */
 #include "core/extent.h"
 #include "lifecycle.h"
+#include "rotation.h"
 
 /**
  * dtr_tracker_lock_live() - take a tracker's mutex for an operation.

@@ -18,6 +18,7 @@
 #include <linux/slab.h>
 
 #include "lifecycle.h"
+#include "rotation.h"
 #include "target.h"
 
 #define DM_MSG_PREFIX "dirtytrack"

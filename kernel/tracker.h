@@ -185,7 +185,7 @@ void dtr_tracker_adopt(struct dtr_tracker *t, struct dtr_plan *plan,
 		       struct dm_table *table);
 void dtr_tracker_forget_table(struct dtr_tracker *t, struct dm_table *table);
 
-/* bitmaps and epochs; caller holds the tracker's mutex */
+/* bitmaps; caller holds the tracker's mutex */
 struct dtr_named *dtr_named_create(struct dtr_tracker *t, u64 size,
 				   const char *name, unsigned int shift);
 void dtr_named_destroy(struct dtr_named *n);
@@ -195,18 +195,6 @@ struct dtr_named *dtr_named_find_locked(struct dtr_tracker *t,
 struct dtr_bitmap *dtr_named_recorder(struct dtr_named *n);
 int dtr_tracker_check_limits_locked(struct dtr_tracker *t, u64 size,
 				    const struct list_head *more);
-struct dtr_epoch *dtr_tracker_prepare_locked(struct dtr_tracker *t, int shift);
-struct dtr_epoch *dtr_tracker_publish_locked(struct dtr_tracker *t,
-					     struct dtr_epoch *next);
-void dtr_tracker_fold_locked(struct dtr_tracker *t, struct dtr_epoch *old);
-void dtr_tracker_rotate_locked(struct dtr_tracker *t, struct dtr_epoch *next);
-void dtr_tracker_trim_locked(struct dtr_tracker *t);
-void dtr_tracker_settle_locked(struct dtr_tracker *t);
-const struct dtr_bitmap *dtr_tracker_live_locked(struct dtr_tracker *t,
-						 const struct dtr_named *n);
-void dtr_tracker_writes_locked(struct dtr_tracker *t,
-			       struct dtrack_writes *writes);
-void dtr_tracker_sync(void);
 void dtr_tracker_event_locked(struct dtr_tracker *t);
 
 static inline bool dtr_freeze_keeps_todo(const struct dtr_freeze *f)

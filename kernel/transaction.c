@@ -16,6 +16,7 @@
 #include <linux/sort.h>
 
 #include "lifecycle.h"
+#include "rotation.h"
 
 /*
  * Held while more than one tracker is locked, so that lockdep knows that their

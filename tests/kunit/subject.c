@@ -18,6 +18,7 @@
 #include "core/name.c"
 #include "leaf.c"
 #include "epoch.c"
+#include "rotation.c"
 #include "tracker.c"
 #include "query.c"
 #include "transaction.c"

@@ -6,6 +6,7 @@
  * called as device-mapper calls them, and nothing is submitted.
  */
 #include "fixture.h"
+#include "rotation.h"
 
 #define LOWER_START	2048	/* sectors */
 
