@@ -3,7 +3,8 @@
  * target.c - the device-mapper target.
  *
  * Owns what device-mapper sees: table line, the way of a bio, status, messages.
- * What a message means is lifecycle.c's, what a mark is epoch.h's.
+ * What a line asks for is plan.c's, what a message means lifecycle.c's, what a
+ * mark is epoch.h's.
  *
  * Contexts: map in process context or below another target, end_io in any; the
  * rest in process context under memalloc_noio.
@@ -18,6 +19,7 @@
 #include <linux/slab.h>
 
 #include "lifecycle.h"
+#include "plan.h"
 #include "rotation.h"
 #include "target.h"
 

@@ -143,26 +143,6 @@ struct dtr_tracker {
 	struct list_head bitmaps;
 };
 
-/**
- * struct dtr_plan - what a table line asks for, until it is resumed.
- * @size: bytes of the device
- * @lower: the device below
- * @lower_start: where we begin on it, bytes
- * @same_data: another lower device holds the same data
- * @bitmaps: struct dtr_named that the line names, with their first content
- * @epoch: allocated in the constructor, because resume must not fail; or NULL
- * @done: it has been adopted
- */
-struct dtr_plan {
-	u64 size;
-	dev_t lower;
-	u64 lower_start;
-	bool same_data;
-	struct list_head bitmaps;
-	struct dtr_epoch *epoch;
-	bool done;
-};
-
 /* registry */
 struct dtr_tracker *dtr_tracker_attach(struct mapped_device *md);
 void dtr_tracker_detach(struct dtr_tracker *t);
@@ -173,29 +153,21 @@ u32 dtr_tracker_list(struct dtrack_dev *devs, u32 room);
 bool dtr_tracker_readonly(const struct dtr_tracker *t);
 u64 dtr_tracker_max_memory(void);
 
-/* tables */
-void dtr_plan_init(struct dtr_plan *plan);
-void dtr_plan_exit(struct dtr_plan *plan);
-int dtr_plan_add_bitmap(struct dtr_plan *plan, struct dtr_tracker *t,
-			const char *name, u64 granularity, bool clean,
-			char **error);
-int dtr_plan_prepare(struct dtr_plan *plan, struct dtr_tracker *t,
-		     char **error);
-void dtr_tracker_adopt(struct dtr_tracker *t, struct dtr_plan *plan,
-		       struct dm_table *table);
-void dtr_tracker_forget_table(struct dtr_tracker *t, struct dm_table *table);
-
-/* bitmaps; caller holds the tracker's mutex */
+/* bitmaps; caller holds the tracker's mutex, of those that are in its list */
 struct dtr_named *dtr_named_create(struct dtr_tracker *t, u64 size,
 				   const char *name, unsigned int shift);
 void dtr_named_destroy(struct dtr_named *n);
 void dtr_freeze_free(struct dtr_freeze *f);
+struct dtr_named *dtr_named_find_in(struct list_head *list, const char *name);
 struct dtr_named *dtr_named_find_locked(struct dtr_tracker *t,
 					const char *name);
 struct dtr_bitmap *dtr_named_recorder(struct dtr_named *n);
 int dtr_tracker_check_limits_locked(struct dtr_tracker *t, u64 size,
 				    const struct list_head *more);
+
+/* events */
 void dtr_tracker_event_locked(struct dtr_tracker *t);
+void dtr_tracker_forget_table(struct dtr_tracker *t, struct dm_table *table);
 
 static inline bool dtr_freeze_keeps_todo(const struct dtr_freeze *f)
 {

@@ -14,6 +14,7 @@
 #include "subject.h"
 
 #include "lifecycle.h"
+#include "plan.h"
 
 extern struct kunit_suite dtk_core_suite;
 extern struct kunit_suite dtk_epoch_suite;
