@@ -4,7 +4,7 @@
  *
  * Owns their validation, the look-up of devices and what the open file has to
  * remember of the freezes that come of them.  What an action does is
- * lifecycle.c's.
+ * lifecycle.c's and freeze.c's.
  *
  * Contexts: process context under memalloc_noio.  User memory (the sources of
  * merges) is read before any tracker is locked.
@@ -16,7 +16,7 @@
 #include <linux/uaccess.h>
 
 #include "actions.h"
-#include "lifecycle.h"
+#include "transaction.h"
 
 /**
  * struct request - an action of a caller, being made ours.

@@ -4,7 +4,7 @@
  *
  * Owns the dispatch table, what every command has in common (sizes, flags,
  * permissions, copying) and the content that an open file loads.  What a
- * command means is actions.c's, lifecycle.c's and query.c's.
+ * command means is actions.c's, lifecycle.c's, freeze.c's and query.c's.
  *
  * Contexts: process context; every entry is under memalloc_noio.  User memory
  * is touched only while no tracker is locked: a page fault may wait for the
@@ -24,6 +24,7 @@
 
 #include "actions.h"
 #include "control.h"
+#include "freeze.h"
 #include "lifecycle.h"
 
 /**

@@ -3,15 +3,15 @@
  * lease.c - the freezes that belong to an open control file.
  *
  * Owns what the file remembers of them, so that the kernel can reclaim when its
- * process goes without a word.  The freeze itself is lifecycle.c's.
+ * process goes without a word.  The freeze itself is freeze.c's.
  *
  * Contexts: process context under memalloc_noio.
  */
 #include <linux/sched.h>
 #include <linux/slab.h>
 
+#include "freeze.h"
 #include "lease.h"
-#include "lifecycle.h"
 
 /**
  * struct dtr_lease - a freeze that belongs to an open file.

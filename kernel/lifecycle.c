@@ -2,15 +2,15 @@
 /*
  * lifecycle.c - what users may do to a named bitmap.
  *
- * Owns the state table and every change of a bitmap's state or content that a
- * user asks for.  When a change happens, beside which others, and whether it
- * stays is transaction.c's, rotation is rotation.c's, bits are core/'s, who asks
- * and how is actions.c's, control.c's and target.c's.
+ * Owns the state table, how a change is undone, and every change of a bitmap's
+ * state or content that a user asks for but to freeze it, which is freeze.c's.
+ * When a change happens, beside which others, and whether it stays is
+ * transaction.c's, rotation is rotation.c's, bits are core/'s, who asks and how
+ * is actions.c's, control.c's and target.c's.
  *
  * Contexts: process context under memalloc_noio; never waits for I/O, so that
  * it can run in a message handler and on a suspended device.
- * Invariant: an operation fails before it has changed anything; where memory
- * is missing and it may not fail, bits are added, never lost.
+ * Invariant: an operation fails before it has changed anything.
  */
 #include <linux/slab.h>
 
@@ -19,22 +19,9 @@
 
 /* ---- The state table (SEMANTICS: QEMU's, without what we do not have) ---- */
 
-enum dtr_op {
-	OP_REMOVE,
-	OP_CLEAR,
-	OP_ENABLE,
-	OP_DISABLE,
-	OP_MERGE_FROM,
-	OP_MERGE_INTO,
-	OP_FREEZE,
-	OP_FREEZE_NEVER,
-	OP_LOAD,
-	OP_END,
-};
-
 /*
  * What refuses an operation, in the order in which it is looked at; 0: nothing.
- * Whose freeze it is that OP_END ends is check_run()'s.
+ * Whose freeze it is that DTR_OP_END ends is freeze.c's.
  */
 static const struct {
 	int idle;
@@ -42,16 +29,16 @@ static const struct {
 	int readonly;
 	int inconsistent;
 } states[] = {
-	[OP_REMOVE]	  = { 0, -EBUSY, -EROFS, 0 },
-	[OP_CLEAR]	  = { 0, -EBUSY, -EROFS, -EUCLEAN },
-	[OP_ENABLE]	  = { 0, -EBUSY, 0, -EUCLEAN },
-	[OP_DISABLE]	  = { 0, -EBUSY, 0, -EUCLEAN },
-	[OP_MERGE_FROM]	  = { 0, -EBUSY, 0, -EUCLEAN },
-	[OP_MERGE_INTO]	  = { 0, -EBUSY, -EROFS, -EUCLEAN },
-	[OP_FREEZE]	  = { 0, -EBUSY, -EROFS, -EUCLEAN },
-	[OP_FREEZE_NEVER] = { 0, -EBUSY, 0, -EUCLEAN },
-	[OP_LOAD]	  = { 0, -EBUSY, -EROFS, -EUCLEAN },
-	[OP_END]	  = { -ENODATA, 0, 0, 0 },
+	[DTR_OP_REMOVE]		= { 0, -EBUSY, -EROFS, 0 },
+	[DTR_OP_CLEAR]		= { 0, -EBUSY, -EROFS, -EUCLEAN },
+	[DTR_OP_ENABLE]		= { 0, -EBUSY, 0, -EUCLEAN },
+	[DTR_OP_DISABLE]	= { 0, -EBUSY, 0, -EUCLEAN },
+	[DTR_OP_MERGE_FROM]	= { 0, -EBUSY, 0, -EUCLEAN },
+	[DTR_OP_MERGE_INTO]	= { 0, -EBUSY, -EROFS, -EUCLEAN },
+	[DTR_OP_FREEZE]		= { 0, -EBUSY, -EROFS, -EUCLEAN },
+	[DTR_OP_FREEZE_NEVER]	= { 0, -EBUSY, 0, -EUCLEAN },
+	[DTR_OP_LOAD]		= { 0, -EBUSY, -EROFS, -EUCLEAN },
+	[DTR_OP_END]		= { -ENODATA, 0, 0, 0 },
 };
 
 static int check_state(const struct dtr_tracker *t, const struct dtr_named *n,
@@ -69,8 +56,18 @@ static int check_state(const struct dtr_tracker *t, const struct dtr_named *n,
 	return n->inconsistent ? states[op].inconsistent : 0;
 }
 
-static struct dtr_named *find_for(struct dtr_tracker *t, const char *name,
-				  enum dtr_op op)
+/**
+ * dtr_named_find_for_locked() - a bitmap by its name, if its state allows.
+ * @t: tracker, perhaps gone
+ * @name: NUL-terminated
+ * @op: what is to be done to it
+ *
+ * Context: caller holds the tracker's mutex.
+ * Return: the bitmap; ERR_PTR(-ENODEV), ERR_PTR(-ENOENT), or what the state
+ * table says.
+ */
+struct dtr_named *dtr_named_find_for_locked(struct dtr_tracker *t,
+					    const char *name, enum dtr_op op)
 {
 	struct dtr_named *n;
 	int r;
@@ -91,15 +88,22 @@ static struct dtr_named *lock_for(struct dtr_tracker *t, const char *name,
 
 	if (r)
 		return ERR_PTR(r);
-	n = find_for(t, name, op);
+	n = dtr_named_find_for_locked(t, name, op);
 	if (IS_ERR(n))
 		mutex_unlock(&t->mutex);
 	return n;
 }
 
-/* ---- Add, remove, enable, disable, clear ---- */
+/* ---- Undo ---- */
 
-static void begin_undo(struct dtr_undo *u, struct dtr_named *n)
+/**
+ * dtr_undo_begin() - note a bitmap's state before an action changes it.
+ * @u: out, all of it
+ * @n: bitmap
+ *
+ * Context: caller holds the mutex of the bitmap's tracker.
+ */
+void dtr_undo_begin(struct dtr_undo *u, struct dtr_named *n)
 {
 	*u = (struct dtr_undo) {
 		.n = n,
@@ -111,15 +115,24 @@ static void begin_undo(struct dtr_undo *u, struct dtr_named *n)
 	};
 }
 
-/* @n's content becomes @base; the one before is kept in @u. */
-static void replace_base(struct dtr_undo *u, struct dtr_named *n,
-			 const struct dtr_bitmap *base)
+/**
+ * dtr_undo_replace_base() - another content, so that it can be undone.
+ * @u: out, all of it; keeps the content before
+ * @n: bitmap
+ * @base: its content from here on, owned by @n
+ *
+ * Context: caller holds the mutex of the bitmap's tracker.
+ */
+void dtr_undo_replace_base(struct dtr_undo *u, struct dtr_named *n,
+			   const struct dtr_bitmap *base)
 {
-	begin_undo(u, n);
+	dtr_undo_begin(u, n);
 	u->replaced = true;
 	u->base = n->base;
 	n->base = *base;
 }
+
+/* ---- Add, remove, enable, disable, clear ---- */
 
 /*
  * The bitmap is made before the transaction rotates, which has to know how fine
@@ -158,7 +171,7 @@ static int apply_add(struct dtr_action *a, struct dtr_undo *u)
 	list_add_tail(&n->link, &t->bitmaps);
 	t->nr_bitmaps++;
 	a->uuid = n->uuid;
-	begin_undo(u, n);
+	dtr_undo_begin(u, n);
 	return 0;
 }
 
@@ -172,18 +185,20 @@ static void drop_named(struct dtr_tracker *t, struct dtr_named *n)
 /* It goes when all is certain, and has its name until then. */
 static int apply_remove(const struct dtr_action *a, struct dtr_undo *u)
 {
-	struct dtr_named *n = find_for(a->t, a->name, OP_REMOVE);
+	struct dtr_named *n = dtr_named_find_for_locked(a->t, a->name,
+							DTR_OP_REMOVE);
 
 	if (IS_ERR(n))
 		return PTR_ERR(n);
-	begin_undo(u, n);
+	dtr_undo_begin(u, n);
 	n->leaving = true;
 	return 0;
 }
 
 static int apply_clear(const struct dtr_action *a, struct dtr_undo *u)
 {
-	struct dtr_named *n = find_for(a->t, a->name, OP_CLEAR);
+	struct dtr_named *n = dtr_named_find_for_locked(a->t, a->name,
+							DTR_OP_CLEAR);
 	struct dtr_bitmap empty;
 	int r;
 
@@ -193,7 +208,7 @@ static int apply_clear(const struct dtr_action *a, struct dtr_undo *u)
 			    &a->t->pool);
 	if (r)
 		return r;
-	replace_base(u, n, &empty);
+	dtr_undo_replace_base(u, n, &empty);
 	n->generation++;
 	return 0;
 }
@@ -204,11 +219,12 @@ static int apply_clear(const struct dtr_action *a, struct dtr_undo *u)
  */
 static int apply_enable(const struct dtr_action *a, struct dtr_undo *u)
 {
-	struct dtr_named *n = find_for(a->t, a->name, OP_ENABLE);
+	struct dtr_named *n = dtr_named_find_for_locked(a->t, a->name,
+							DTR_OP_ENABLE);
 
 	if (IS_ERR(n))
 		return PTR_ERR(n);
-	begin_undo(u, n);
+	dtr_undo_begin(u, n);
 	if (n->missing)
 		n->generation++;
 	n->missing = false;
@@ -219,11 +235,12 @@ static int apply_enable(const struct dtr_action *a, struct dtr_undo *u)
 /* The generation steps on, because what is written from here on is missed. */
 static int apply_disable(const struct dtr_action *a, struct dtr_undo *u)
 {
-	struct dtr_named *n = find_for(a->t, a->name, OP_DISABLE);
+	struct dtr_named *n = dtr_named_find_for_locked(a->t, a->name,
+							DTR_OP_DISABLE);
 
 	if (IS_ERR(n))
 		return PTR_ERR(n);
-	begin_undo(u, n);
+	dtr_undo_begin(u, n);
 	if (n->recording)
 		n->generation++;
 	n->recording = false;
@@ -232,12 +249,19 @@ static int apply_disable(const struct dtr_action *a, struct dtr_undo *u)
 
 /* ---- Merge ---- */
 
-/*
- * @sum becomes @a | @b, of the same size, or nothing is allocated: a leaf that
- * there is no memory for is none that may be spurious.
+/**
+ * dtr_unite_exactly() - a content that is the union of two.
+ * @sum: out, uninitialised; nothing is allocated on error
+ * @a: content
+ * @b: content of the same size
+ *
+ * A leaf that there is no memory for is none that may be spurious.
+ *
+ * Context: process, under memalloc_noio; may sleep.
+ * Return: 0 or -ENOMEM.
  */
-static int unite_exactly(struct dtr_bitmap *sum, const struct dtr_bitmap *a,
-			 const struct dtr_bitmap *b)
+int dtr_unite_exactly(struct dtr_bitmap *sum, const struct dtr_bitmap *a,
+		      const struct dtr_bitmap *b)
 {
 	unsigned long degraded = dtr_bitmap_nr_degraded(a);
 	int r = dtr_bitmap_copy(sum, a);
@@ -293,7 +317,8 @@ static int add_live(struct dtr_bitmap *sum, const struct dtr_named *n,
 static int add_source(const struct dtr_source *source, struct dtr_bitmap *sum,
 		      const struct dtr_named *target)
 {
-	struct dtr_named *n = find_for(source->t, source->name, OP_MERGE_FROM);
+	struct dtr_named *n = dtr_named_find_for_locked(source->t, source->name,
+							DTR_OP_MERGE_FROM);
 	const struct dtr_bitmap *live;
 	int r;
 
@@ -315,7 +340,8 @@ static int add_source(const struct dtr_source *source, struct dtr_bitmap *sum,
 
 static int apply_merge(const struct dtr_action *a, struct dtr_undo *u)
 {
-	struct dtr_named *n = find_for(a->t, a->name, OP_MERGE_INTO);
+	struct dtr_named *n = dtr_named_find_for_locked(a->t, a->name,
+							DTR_OP_MERGE_INTO);
 	struct dtr_bitmap sum;
 	unsigned int i;
 	int r;
@@ -332,233 +358,7 @@ static int apply_merge(const struct dtr_action *a, struct dtr_undo *u)
 	if (r)
 		dtr_bitmap_exit(&sum);
 	else
-		replace_base(u, n, &sum);
-	return r;
-}
-
-/* ---- Freeze, abdicate, reclaim ---- */
-
-/* Whether a freeze of @t has the id @run, or @n's last one had. */
-static bool run_is_known(struct dtr_tracker *t, const struct dtr_named *n,
-			 u64 run)
-{
-	const struct dtr_named *other;
-
-	list_for_each_entry(other, &t->bitmaps, link)
-		if (other->freeze && other->freeze->run == run)
-			return true;
-	return n->last_run == run;
-}
-
-/* The freeze that @a asks for of @n; @f->todo is for later. */
-static struct dtr_freeze *freeze_create(const struct dtr_action *a,
-					const struct dtr_named *n)
-{
-	struct dtr_freeze *f = kzalloc(sizeof(*f), GFP_KERNEL);
-	int r;
-
-	if (!f)
-		return ERR_PTR(-ENOMEM);
-	r = dtr_bitmap_init(&f->succ, a->t->size, n->base.shift, &dtr_leaf_ops,
-			    &a->t->pool);
-	if (r) {
-		kfree(f);
-		return ERR_PTR(r);
-	}
-	f->run = a->run;
-	while (!f->run || (!a->run && run_is_known(a->t, n, f->run)))
-		f->run = get_random_u64();
-	f->mode = a->mode;
-	f->set = a->set;
-	f->since = ktime_get_real_seconds();
-	f->owner = a->owner;
-	if (a->owner) {
-		f->pid = get_task_pid(current, PIDTYPE_TGID);
-		get_task_comm(f->comm, current->group_leader);
-	}
-	return f;
-}
-
-/* Puts the whole set into @f->todo; @base holds the frozen content by now. */
-static int freeze_todo(struct dtr_freeze *f, const struct dtr_bitmap *base)
-{
-	int r;
-
-	if (!dtr_freeze_keeps_todo(f))
-		return 0;
-	if (f->set == DTRACK_SET_BITMAP)
-		return dtr_bitmap_copy(&f->todo, base);
-	r = dtr_bitmap_init(&f->todo, base->size, base->shift, base->ops,
-			    base->ctx);
-	if (!r)
-		dtr_bitmap_set_all(&f->todo);
-	return r;
-}
-
-static int apply_freeze(struct dtr_action *a, struct dtr_undo *u)
-{
-	enum dtr_op op = a->mode == DTRACK_MODE_NEVER ? OP_FREEZE_NEVER :
-							OP_FREEZE;
-	struct dtr_freeze *f;
-	struct dtr_named *n;
-	int r;
-
-	if (a->mode > DTRACK_MODE_ALWAYS || a->set > DTRACK_SET_ALL)
-		return -EINVAL;
-	n = find_for(a->t, a->name, op);
-	if (IS_ERR(n))
-		return PTR_ERR(n);
-	if (a->run && run_is_known(a->t, n, a->run))
-		return -EEXIST;
-	if (a->generation && a->generation != n->generation)
-		return -ESTALE;
-	f = freeze_create(a, n);
-	if (IS_ERR(f))
-		return PTR_ERR(f);
-	r = freeze_todo(f, &n->base);
-	if (r) {
-		dtr_freeze_free(f);
-		return r;
-	}
-	begin_undo(u, n);
-	n->freeze = f;
-	a->run = f->run;
-	a->generation = n->generation;
-	return 0;
-}
-
-/*
- * Unites the successor with the base, where that may not fail.  Where the device
- * was resized meanwhile the successor has its size, and the base is cut or has a
- * dirty tail to come.
- */
-static void unite(struct dtr_bitmap *base, struct dtr_bitmap *succ)
-{
-	unsigned long degraded = dtr_bitmap_nr_degraded(base) +
-				 dtr_bitmap_nr_degraded(succ);
-	bool resized = base->size != succ->size;
-	struct dtr_bitmap *to = resized ? succ : base;
-	struct dtr_bitmap *from = resized ? base : succ;
-
-	dtr_bitmap_merge(to, from);
-	to->nr_degraded = max(to->nr_degraded, degraded);
-	dtr_bitmap_exit(from);
-	if (resized)
-		swap(*base, *succ);
-}
-
-static void note_end(struct dtr_named *n, const struct dtr_freeze *f,
-		     bool abdicate)
-{
-	if (abdicate || f->mode == DTRACK_MODE_ALWAYS) {
-		n->generation++;
-		n->last_run = f->run;
-		n->missing = !n->recording;
-	}
-	n->freeze = NULL;
-}
-
-/*
- * Ends the freeze of @n as its mode and @abdicate say, for good and without
- * memory.
- */
-static void thaw(struct dtr_tracker *t, struct dtr_named *n, bool abdicate)
-{
-	struct dtr_freeze *f = n->freeze;
-
-	if (f->mode == DTRACK_MODE_ALWAYS)
-		swap(n->base, f->todo);
-	if (abdicate && f->mode != DTRACK_MODE_ALWAYS)
-		swap(n->base, f->succ);
-	else
-		unite(&n->base, &f->succ);
-	note_end(n, f, abdicate);
-	dtr_freeze_free(f);
-	dtr_tracker_event_locked(t);
-}
-
-/* The content that thaw() would give, and the freeze is as it was. */
-static int thawed_base(const struct dtr_named *n, struct dtr_bitmap *base)
-{
-	const struct dtr_freeze *f = n->freeze;
-	const struct dtr_bitmap *kept = f->mode == DTRACK_MODE_ALWAYS ?
-					&f->todo : &n->base;
-
-	if (kept->size == f->succ.size)
-		return unite_exactly(base, kept, &f->succ);
-	return unite_exactly(base, &f->succ, kept);
-}
-
-/* The same as thaw(), to be undone if a later action fails. */
-static int thaw_for_now(struct dtr_undo *u, struct dtr_named *n, bool abdicate)
-{
-	struct dtr_freeze *f = n->freeze;
-	struct dtr_bitmap base;
-	bool moved = abdicate && f->mode != DTRACK_MODE_ALWAYS;
-	int r;
-
-	if (moved) {
-		base = f->succ;
-		memset(&f->succ, 0, sizeof(f->succ));
-	} else {
-		r = thawed_base(n, &base);
-		if (r)
-			return r;
-	}
-	replace_base(u, n, &base);
-	u->moved = moved;
-	u->ended = true;
-	note_end(n, f, abdicate);
-	return 0;
-}
-
-/* Whether @run may act on the freeze that @n is in. */
-static int check_run(const struct dtr_named *n, const struct dtr_run *run)
-{
-	const struct dtr_freeze *f = n->freeze;
-
-	if (run->run && run->run != f->run)
-		return -ESTALE;
-	if (run->force || !f->owner)
-		return 0;
-	return run->run && run->owner == f->owner ? 0 : -EBUSY;
-}
-
-static struct dtr_named *find_run(struct dtr_tracker *t, const char *name,
-				  const struct dtr_run *run)
-{
-	struct dtr_named *n = find_for(t, name, OP_END);
-	int r;
-
-	/* Who names a run had one. */
-	if (n == ERR_PTR(-ENODATA) && run->run)
-		return ERR_PTR(-ESTALE);
-	if (IS_ERR(n))
-		return n;
-	r = check_run(n, run);
-	return r ? ERR_PTR(r) : n;
-}
-
-static int apply_end(struct dtr_action *a, struct dtr_undo *u, bool last)
-{
-	const struct dtr_run run = {
-		.owner = a->owner,
-		.run = a->run,
-		.force = a->force,
-	};
-	bool abdicate = a->type == DTRACK_ACTION_ABDICATE;
-	struct dtr_named *n = find_run(a->t, a->name, &run);
-	int r = 0;
-
-	if (IS_ERR(n))
-		return PTR_ERR(n);
-	if (abdicate && n->freeze->mode == DTRACK_MODE_NEVER)
-		return -EINVAL;
-	if (last)
-		thaw(a->t, n, abdicate);
-	else
-		r = thaw_for_now(u, n, abdicate);
-	a->generation = n->generation;
+		dtr_undo_replace_base(u, n, &sum);
 	return r;
 }
 
@@ -580,10 +380,8 @@ void dtr_action_prepare_locked(const struct dtr_action *a, struct dtr_undo *u)
 
 /**
  * dtr_action_apply_locked() - do it, so that it can be undone.
- * @a: prepared action
+ * @a: prepared action without error, which neither freezes nor ends a freeze
  * @u: out
- * @last: nothing follows that could fail: what ends a freeze is done for good,
- *	which needs no memory
  *
  * Bases and successors hold what was written before the transaction's point;
  * of a tracker that is not at_point so does the live map.
@@ -591,10 +389,8 @@ void dtr_action_prepare_locked(const struct dtr_action *a, struct dtr_undo *u)
  * Context: process, under memalloc_noio; may sleep.
  * Return: 0 or a negative errno (see dtr_transact()), and nothing has changed.
  */
-int dtr_action_apply_locked(struct dtr_action *a, struct dtr_undo *u, bool last)
+int dtr_action_apply_locked(struct dtr_action *a, struct dtr_undo *u)
 {
-	if (a->error)
-		return a->error;
 	switch (a->type) {
 	case DTRACK_ACTION_ABORT:
 		return -ECANCELED;
@@ -610,13 +406,9 @@ int dtr_action_apply_locked(struct dtr_action *a, struct dtr_undo *u, bool last)
 		return apply_disable(a, u);
 	case DTRACK_ACTION_MERGE:
 		return apply_merge(a, u);
-	case DTRACK_ACTION_FREEZE:
-		return apply_freeze(a, u);
-	case DTRACK_ACTION_ABDICATE:
-	case DTRACK_ACTION_RECLAIM:
-		return apply_end(a, u, last);
+	default:
+		return -EINVAL;
 	}
-	return -EINVAL;
 }
 
 /**
@@ -679,96 +471,7 @@ void dtr_action_finish_locked(struct dtr_undo *u)
 		dtr_named_destroy(u->fresh);
 }
 
-/* ---- Beside transactions: the end of an owner, reports, loading ---- */
-
-/**
- * dtr_named_reclaim_run() - the owner of a freeze has gone without a word.
- * @t: tracker, perhaps gone
- * @owner: the open file
- * @run: id of the freeze, perhaps ended, and then perhaps another's by now
- */
-void dtr_named_reclaim_run(struct dtr_tracker *t, const void *owner, u64 run)
-{
-	struct dtr_named *n;
-
-	if (dtr_tracker_lock_live(t))
-		return;
-	list_for_each_entry(n, &t->bitmaps, link) {
-		if (n->freeze && n->freeze->run == run &&
-		    n->freeze->owner == owner) {
-			thaw(t, n, false);
-			break;
-		}
-	}
-	mutex_unlock(&t->mutex);
-}
-
-/* Whether all of a range is in the set of @n's freeze, by whole granules. */
-static bool range_in_set(const struct dtr_named *n,
-			 const struct dtrack_range *range)
-{
-	const struct dtr_bitmap *base = &n->base;
-	u64 first, last, clean;
-
-	if (!range->length ||
-	    !dtr_range_valid(range->start, range->length, base->size) ||
-	    !dtr_range_is_granular(range->start, range->length, base->size,
-				   base->shift))
-		return false;
-	if (n->freeze->set == DTRACK_SET_ALL)
-		return true;
-	first = range->start >> base->shift;
-	last = (range->start + range->length - 1) >> base->shift;
-	return !dtr_bitmap_next_clean(base, first, &clean) || clean > last;
-}
-
-static int take_ranges(struct dtr_named *n, const struct dtrack_range *ranges,
-		       u32 nr)
-{
-	struct dtr_bitmap *todo = &n->freeze->todo;
-	u32 i;
-	int r = 0;
-
-	for (i = 0; !r && i < nr; i++) {
-		u64 end = ranges[i].start + ranges[i].length;
-
-		r = dtr_bitmap_clear_range(todo, ranges[i].start >> todo->shift,
-					   (end - 1) >> todo->shift);
-	}
-	return r;
-}
-
-/**
- * dtr_named_report() - what is safely on the target.
- * @t: tracker
- * @name: the frozen bitmap
- * @run: who asks
- * @ranges: whole granules inside the set, bytes
- * @nr: number of @ranges
- *
- * Return: 0, -EINVAL, -ENOENT, -ENODATA, -ESTALE, -EBUSY, -ENODEV, and nothing
- * is taken; -ENOMEM, and some ranges may have been.
- */
-int dtr_named_report(struct dtr_tracker *t, const char *name,
-		     const struct dtr_run *run,
-		     const struct dtrack_range *ranges, u32 nr)
-{
-	struct dtr_named *n;
-	int r = dtr_tracker_lock_live(t);
-	u32 i;
-
-	if (r)
-		return r;
-	n = find_run(t, name, run);
-	r = PTR_ERR_OR_ZERO(n);
-	for (i = 0; !r && i < nr; i++)
-		if (!range_in_set(n, &ranges[i]))
-			r = -EINVAL;
-	if (!r && dtr_freeze_keeps_todo(n->freeze))
-		r = take_ranges(n, ranges, nr);
-	mutex_unlock(&t->mutex);
-	return r;
-}
+/* ---- Beside transactions: loading ---- */
 
 /**
  * dtr_named_load_begin() - an empty staging area for a bitmap.
@@ -781,7 +484,7 @@ int dtr_named_report(struct dtr_tracker *t, const char *name,
 int dtr_named_load_begin(struct dtr_tracker *t, const char *name,
 			 struct dtr_staging *staging)
 {
-	struct dtr_named *n = lock_for(t, name, OP_LOAD);
+	struct dtr_named *n = lock_for(t, name, DTR_OP_LOAD);
 	int r;
 
 	if (IS_ERR(n))
@@ -815,7 +518,7 @@ static int load_replacing(struct dtr_tracker *t, struct dtr_named *n,
 static int load_uniting(struct dtr_named *n, const struct dtr_bitmap *bits)
 {
 	struct dtr_bitmap sum;
-	int r = unite_exactly(&sum, &n->base, bits);
+	int r = dtr_unite_exactly(&sum, &n->base, bits);
 
 	if (r)
 		return r;
@@ -838,7 +541,7 @@ static int load_uniting(struct dtr_named *n, const struct dtr_bitmap *bits)
 int dtr_named_load_commit(struct dtr_tracker *t, const char *name,
 			  struct dtr_staging *staging, bool merge)
 {
-	struct dtr_named *n = lock_for(t, name, OP_LOAD);
+	struct dtr_named *n = lock_for(t, name, DTR_OP_LOAD);
 	int r;
 
 	if (IS_ERR(n))

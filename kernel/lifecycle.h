@@ -2,6 +2,8 @@
 /*
  * lifecycle.h - what users may do to a named bitmap, and read of it.
  *
+ * What begins and ends a freeze is in freeze.h.
+ *
  * The same functions serve the control device and dmsetup messages.  Changes
  * are actions of transactions (transaction.h); what is not takes the tracker's
  * mutex for itself and is all or nothing.  All run in process context under
@@ -12,6 +14,20 @@
 #define DTR_LIFECYCLE_H
 
 #include "transaction.h"
+
+/* What may be done to a bitmap, as the state table has it. */
+enum dtr_op {
+	DTR_OP_REMOVE,
+	DTR_OP_CLEAR,
+	DTR_OP_ENABLE,
+	DTR_OP_DISABLE,
+	DTR_OP_MERGE_FROM,
+	DTR_OP_MERGE_INTO,
+	DTR_OP_FREEZE,
+	DTR_OP_FREEZE_NEVER,
+	DTR_OP_LOAD,
+	DTR_OP_END,
+};
 
 /**
  * struct dtr_undo - what an action has changed, until it is certain.
@@ -53,31 +69,23 @@ struct dtr_staging {
 	struct dtr_bitmap bits;
 };
 
-/**
- * struct dtr_run - how an open file names a freeze.
- * @owner: the file
- * @run: id, or 0 for a freeze without owner
- * @force: end it whoever owns it
- */
-struct dtr_run {
-	const void *owner;
-	u64 run;
-	bool force;
-};
-
 /* actions, for transaction.c; every tracker that they name is locked */
 void dtr_action_prepare_locked(const struct dtr_action *a, struct dtr_undo *u);
-int dtr_action_apply_locked(struct dtr_action *a, struct dtr_undo *u,
-			    bool last);
+int dtr_action_apply_locked(struct dtr_action *a, struct dtr_undo *u);
 void dtr_action_undo_locked(const struct dtr_action *a, struct dtr_undo *u);
 void dtr_action_commit_locked(const struct dtr_action *a, struct dtr_undo *u);
 void dtr_action_finish_locked(struct dtr_undo *u);
 
+/* for actions; the tracker of the bitmap is locked */
+struct dtr_named *dtr_named_find_for_locked(struct dtr_tracker *t,
+					    const char *name, enum dtr_op op);
+void dtr_undo_begin(struct dtr_undo *u, struct dtr_named *n);
+void dtr_undo_replace_base(struct dtr_undo *u, struct dtr_named *n,
+			   const struct dtr_bitmap *base);
+int dtr_unite_exactly(struct dtr_bitmap *sum, const struct dtr_bitmap *a,
+		      const struct dtr_bitmap *b);
+
 /* beside transactions */
-void dtr_named_reclaim_run(struct dtr_tracker *t, const void *owner, u64 run);
-int dtr_named_report(struct dtr_tracker *t, const char *name,
-		     const struct dtr_run *run,
-		     const struct dtrack_range *ranges, u32 nr);
 int dtr_named_load_begin(struct dtr_tracker *t, const char *name,
 			 struct dtr_staging *staging);
 int dtr_named_load_commit(struct dtr_tracker *t, const char *name,

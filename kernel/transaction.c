@@ -4,7 +4,7 @@
  *
  * Owns the locking of several trackers, the rotation that they begin with, and
  * the order of applying, undoing and making certain.  What an action does to
- * a bitmap is lifecycle.c's.
+ * a bitmap is freeze.c's if it begins or ends a freeze, else lifecycle.c's.
  *
  * Contexts: process context under memalloc_noio; waits for no I/O.
  * Invariant: an action that fails leaves all as it was.  The rotation before it
@@ -15,6 +15,7 @@
 #include <linux/slab.h>
 #include <linux/sort.h>
 
+#include "freeze.h"
 #include "lifecycle.h"
 #include "rotation.h"
 
@@ -318,6 +319,21 @@ static void make_certain(struct transaction *tx)
 	}
 }
 
+static int apply_action(struct dtr_action *a, struct dtr_undo *u, bool last)
+{
+	if (a->error)
+		return a->error;
+	switch (a->type) {
+	case DTRACK_ACTION_FREEZE:
+		return dtr_action_freeze_locked(a, u);
+	case DTRACK_ACTION_ABDICATE:
+	case DTRACK_ACTION_RECLAIM:
+		return dtr_action_end_locked(a, u, last);
+	default:
+		return dtr_action_apply_locked(a, u);
+	}
+}
+
 static int apply_all(struct transaction *tx, unsigned int *failed)
 {
 	unsigned int i;
@@ -325,8 +341,8 @@ static int apply_all(struct transaction *tx, unsigned int *failed)
 
 	for (i = 0; i < tx->nr; i++) {
 		cond_resched();
-		r = dtr_action_apply_locked(&tx->actions[i], &tx->undo[i],
-					    i == tx->nr - 1);
+		r = apply_action(&tx->actions[i], &tx->undo[i],
+				 i == tx->nr - 1);
 		if (r)
 			break;
 	}

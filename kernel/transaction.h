@@ -10,8 +10,9 @@
  *	   are published, one grace period passes, all are folded.  From here on
  *	   bases and successors hold what was written before that point and the
  *	   live maps what came later; content is what it was,
- *	3. applies the actions in order (lifecycle.c).  Content is replaced, never
- *	   changed in place, and what was there before is kept in the action,
+ *	3. applies the actions in order (lifecycle.c, freeze.c).  Content is
+ *	   replaced, never changed in place, and what was there before is kept
+ *	   in the action,
  *	4. frees what was kept, or puts it back, last action first.
  *
  * Nobody else sees anything between 1 and 4: readers take the trackers' mutex,

@@ -13,6 +13,7 @@
 
 #include "subject.h"
 
+#include "freeze.h"
 #include "lifecycle.h"
 #include "plan.h"
 

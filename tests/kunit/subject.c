@@ -24,6 +24,7 @@
 #include "query.c"
 #include "transaction.c"
 #include "lifecycle.c"
+#include "freeze.c"
 #include "lease.c"
 #include "target.c"
 
