@@ -6,11 +6,9 @@ A case is a function case_NAME in one of the areas that run lists; the name, wit
 hyphens, is the case's. It fails by an exception. Its files are in the directory
 scratch, which is empty when it begins.
 """
-import atexit
 import json
 import os
 import select
-import shutil
 import subprocess
 import tempfile
 import time
@@ -40,9 +38,8 @@ TREE = ("DEV 4001:7 4194304 4001:9\nDM 4001:7 data dirtytrack - 4001:9 0\n"
         B[:B.index("EXTENT")])
 WRITES = "WRITES 4001:7 37 151552 3 786432 2 262144 0 0 5123\n"
 
-# Of one case; made anew for each.
-scratch = tempfile.mkdtemp()
-atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+# Of one process of cases; run makes it anew for each case.
+scratch = os.path.join(tempfile.gettempdir(), f"dtr-cli-{os.getpid()}")
 
 
 # ---- Assertions ----
