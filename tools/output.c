@@ -67,10 +67,19 @@ void print_clean(const char *text)
 
 /* ---- JSON --------------------------------------------------------------- */
 
+static bool is_empty(struct json_object *o)
+{
+	return json_object_is_type(o, json_type_array) ?
+	       !json_object_array_length(o) : !json_object_object_length(o);
+}
+
 void print_json(struct json_object *o)
 {
-	puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY |
-					       JSON_C_TO_STRING_SPACED |
+	/* '{}' and '[]': scripts compare them as they are. */
+	int how = is_empty(o) ? JSON_C_TO_STRING_PLAIN :
+				JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED;
+
+	puts(json_object_to_json_string_ext(o, how |
 					       JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(o);
 }

@@ -28,7 +28,7 @@ def case_show_json():
           (a["recording"], a["busy"], a["successor-count"], a["size"]))
     equal((False, True, True), (i["recording"], i["persistent"], i["inconsistent"]))
     equal([a], succeeds("bitmap", "show", DEV, "a", "--json", script=script).json())
-    equal([], succeeds("bitmap", "show", "/dev/mock/7", "--json", script=ONE).json())
+    equal("[]\n", succeeds("bitmap", "show", "/dev/mock/7", "--json", script=ONE).out)
     fails(1, "BitmapNotFound", "bitmap show /dev/mock/7:x: Dirty bitmap 'x' not found",
           "bitmap", "show", DEV, "x")
 
@@ -46,7 +46,7 @@ def case_list():
            {"name": "", "device": "4001:8", "size": 4194304, "lower": "7:1",
             "lower-start": 0, "bitmaps": 0}],
           succeeds("list", "--json", script=TWO + B).json())
-    equal([], succeeds("list", "--json", script="").json())
+    equal("[]\n", succeeds("list", "--json", script="").out)
     equal(1, len(succeeds("list", "/dev/mock/8", "--json", script=TWO).json()))
 
 
