@@ -23,8 +23,8 @@ static const struct option_spec options[] = {
 	  "of one instant, or not", consistency_words },
 	{ OPT_FSFREEZE, "fsfreeze", KIND_FLAG, NULL,
 	  "hold the mounted file system still at the freeze", NULL },
-	{ OPT_SPEED, "speed", KIND_SIZE, "SIZE", "at most SIZE a second",
-	  NULL },
+	{ OPT_SPEED, "speed", KIND_SIZE, "SIZE",
+	  "at most SIZE a second; 0: no limit", NULL },
 	{ OPT_JOBS, "jobs", KIND_NUMBER, "N",
 	  "requests in flight, at most 256", NULL },
 	{ OPT_REQUEST_SIZE, "request-size", KIND_SIZE, "SIZE",
@@ -98,14 +98,10 @@ static void fill(const struct call *call, struct dtrack_run_options *o,
 
 static int check(struct call *call)
 {
-	const struct option_value *speed = &call->option[OPT_SPEED];
-
 	if (!call->option[OPT_TARGET].given)
 		return usage_error(call, "--target must be given");
 	if (call->option[OPT_BITMAP].given && !call->option[OPT_SYNC].given)
 		return usage_error(call, "--sync must be given with --bitmap");
-	if (speed->given && !speed->number)
-		return usage_error(call, "--speed must be at least 1");
 	return -1;
 }
 

@@ -16,8 +16,8 @@ static const struct option_spec options[] = {
 	  "read the device and write only what differs", NULL },
 	{ OPT_FORCE, "force", KIND_FLAG, NULL,
 	  "from an incomplete or damaged target, too", NULL },
-	{ OPT_SPEED, "speed", KIND_SIZE, "SIZE", "at most SIZE a second",
-	  NULL },
+	{ OPT_SPEED, "speed", KIND_SIZE, "SIZE",
+	  "at most SIZE a second; 0: no limit", NULL },
 	{ OPT_JOBS, "jobs", KIND_NUMBER, "N",
 	  "requests in flight, at most 256", NULL },
 	{ OPT_TARGET_TIMEOUT, "target-timeout", KIND_NUMBER, "SECONDS",
@@ -172,13 +172,10 @@ static void fill(const struct call *call, struct dtrack_restore_options *o,
 static int run(struct call *call)
 {
 	struct dtrack_restore_options o = DTRACK_RESTORE_OPTIONS_INIT;
-	const struct option_value *speed = &call->option[OPT_SPEED];
 	struct progress p = { .call = call };
 	struct dtrack_restore_result result;
 	struct dtrack_restore *r;
 
-	if (speed->given && !speed->number)
-		return usage_error(call, "--speed must be at least 1");
 	fill(call, &o, &p);
 	signals_catch();
 	if (dtrack_restore_new(call->h, &o, &r))

@@ -151,7 +151,8 @@ def case_usage_values():
     usage("backup: --jobs: must be at least 1", *backup, "--jobs", "0")
     usage("backup: --jobs: '2K' is no number", *backup, "--jobs", "2K")
     usage("backup: --jobs: '9999999999' is too great", *backup, "--jobs", "9999999999")
-    usage("backup d: --speed must be at least 1", *backup, "--speed", "0")
+    usage("backup: --speed: '-1' is no size: digits and one of K, M, G, T", *backup,
+          "--speed", "-1")
     usage("backup d: --target must be given", "backup", "d")
     usage("backup d:b: --sync must be given with --bitmap",
           *backup, "--bitmap", "b", "--bitmap-mode", "always")
