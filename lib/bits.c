@@ -43,6 +43,16 @@ int dtl_bits_init(struct dtrack *h, struct dtr_bitmap *bits, uint64_t size,
 	return 0;
 }
 
+void dtl_bits_set(struct dtr_bitmap *bits, uint64_t start, uint64_t len)
+{
+	if (start >= bits->size || !len)
+		return;
+	if (len > bits->size - start)
+		len = bits->size - start;
+	dtr_bitmap_set_range(bits, start >> bits->shift,
+			     (start + len - 1) >> bits->shift);
+}
+
 int dtl_bits_whole(struct dtrack *h, const struct dtr_bitmap *bits)
 {
 	return dtr_bitmap_nr_degraded(bits) ? dtl_nomem(h) : 0;

@@ -24,6 +24,9 @@
 int dtl_bits_init(struct dtrack *h, struct dtr_bitmap *bits, uint64_t size,
 		  uint64_t granularity);
 
+/** dtl_bits_set() - set bytes, some of which may be beyond the end. */
+void dtl_bits_set(struct dtr_bitmap *bits, uint64_t start, uint64_t len);
+
 /**
  * dtl_bits_whole() - whether memory sufficed for what was put into a bitmap.
  * @h: the handle

@@ -1118,6 +1118,7 @@ struct dtrack_restore_options {
 		      const char *why);
 	void *opaque;
 	unsigned int target_timeout;
+	void (*image)(void *opaque, const char *path);
 };
 
 #define DTRACK_RESTORE_OPTIONS_INIT				\
@@ -1126,7 +1127,8 @@ struct dtrack_restore_options {
 /**
  * struct dtrack_restore_result - what came of it.
  * @state: enum dtrack_run_state
- * @checked: the target's checksums are compared where they are known
+ * @checked: the target's checksums are compared where they are known, and those
+ *	of the images that it lies over
  * @bytes_total: bytes to restore; valid before the execution, too
  * @bytes_written: bytes of them that were written, but only after success are
  *	they known to be durable
@@ -1137,6 +1139,7 @@ struct dtrack_restore_options {
  *	those two
  * @begun_to: from this byte on the device is as it was; between the two it may
  *	be either
+ * @bytes_checked: bytes that were compared with a checksum, valid after success
  */
 struct dtrack_restore_result {
 	int state;
@@ -1148,6 +1151,7 @@ struct dtrack_restore_result {
 	uint64_t bytes_unread;
 	uint64_t done_to;
 	uint64_t begun_to;
+	uint64_t bytes_checked;
 };
 
 struct dtrack_restore;
@@ -1163,9 +1167,10 @@ struct dtrack_restore;
  *
  * Return: 0; -EBUSY when the device is mounted or otherwise in use, or a run is
  * writing the target; -ERANGE when it is too small, or the target has not the
- * size that its manifest says; -ESTALE when the target is 'incomplete',
- * -EBADMSG when its manifest is damaged, each unless forced; -ELOOP when one
- * lies on the other; -ENODEV; -EINVAL; or an errno of opening something.
+ * size that its manifest says; -ESTALE when the target is 'incomplete', or an
+ * image that it lies over is not what it was made over, -EBADMSG when the manifest
+ * of one is damaged, each unless forced; -ELOOP when one lies on the other;
+ * -ENODEV; -EINVAL; or an errno of opening something.
  */
 int dtrack_restore_new(struct dtrack *h,
 		       const struct dtrack_restore_options *options,
@@ -1176,6 +1181,8 @@ int dtrack_restore_new(struct dtrack *h,
  * @r: of dtrack_restore_new(); may be executed once
  *
  * If it fails or is cancelled, the device has a part of the target's content.
+ * What is written is compared with the checksum of the image that wrote it last:
+ * the target, or one that it lies over.
  *
  * Return: 0; -ECANCELED; -EBADMSG for content that does not match its checksum,
  * unless forced; -EINVAL the second time; or the errno of what failed.

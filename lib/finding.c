@@ -30,17 +30,6 @@ void dtl_finding_add(struct dtl_finding *f, uint64_t start, uint64_t length)
 	f->range = (struct dtrack_range){ start, length };
 }
 
-/* Of what lies below, some may be beyond the end. */
-static void set_known(struct dtr_bitmap *known, uint64_t start, uint64_t len)
-{
-	if (!known || start >= known->size)
-		return;
-	if (len > known->size - start)
-		len = known->size - start;
-	dtr_bitmap_set_range(known, start >> known->shift,
-			     (start + len - 1) >> known->shift);
-}
-
 /* @nr units from @start on. */
 static void judge(uint64_t start, const char *data, size_t len, uint64_t unit,
 		  const uint64_t *sum, size_t nr, struct dtl_finding *f)
@@ -52,7 +41,9 @@ static void judge(uint64_t start, const char *data, size_t len, uint64_t unit,
 		n = len - at < unit ? len - at : unit;
 		if (!sum[i])
 			continue;
-		set_known(f->known, start + at, n);
+		/* Of what lies below, some may be beyond the end. */
+		if (f->known)
+			dtl_bits_set(f->known, start + at, n);
 		if (sum[i] != dtl_sum(data + at, n))
 			dtl_finding_add(f, start + at, n);
 	}

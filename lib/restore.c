@@ -8,13 +8,16 @@
  * Nobody else writes meanwhile: the device is claimed from the checks on.
  */
 #include <inttypes.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "bits.h"
 #include "copy.h"
 #include "feeds.h"
 #include "finding.h"
 #include "holders.h"
+#include "layers.h"
 #include "scan.h"
 
 /* Without a manifest to say it. */
@@ -30,8 +33,11 @@
  * @device_name: owns @options.device
  * @source: the target of a run
  * @manifest: its, zeroes when there is none
- * @sums: checksums; open where they are used
- * @sums_error: why there are none though the manifest has some, or NULL
+ * @layers: checksums, where they are used
+ * @known: what was compared with them
+ * @first: of a piece: what did not match them, unless forced; or empty
+ * @writer: the image below the target that has written it, or NULL
+ * @told: the one that @options.image was told of last, or NULL
  * @size: bytes to restore
  * @unit: bytes; what differs is copied in units
  * @device: where it goes
@@ -53,8 +59,11 @@ struct dtrack_restore {
 	char *device_name;
 	struct dtl_source source;
 	struct dtl_manifest manifest;
-	struct dtl_sums sums;
-	char *sums_error;
+	struct dtl_layers layers;
+	struct dtr_bitmap known;
+	struct dtrack_range first;
+	const char *writer;
+	const char *told;
 	uint64_t size;
 	uint64_t unit;
 	struct dtl_target device;
@@ -117,6 +126,52 @@ static int copy_options(struct dtrack_restore *r,
 	return 0;
 }
 
+/* ---- Checksums ---------------------------------------------------------- */
+
+/* @writer: the image below the target that wrote it, or NULL */
+static void tell_damaged(struct dtrack_restore *r, const char *writer,
+			 const struct dtrack_range *range)
+{
+	r->result.bytes_damaged += range->length;
+	if (r->options.image && writer != r->told)
+		r->options.image(r->options.opaque, writer ? : "");
+	r->told = writer;
+	if (r->options.found)
+		r->options.found(r->options.opaque, range, NULL);
+}
+
+static void bad(void *opaque, const struct dtl_layer *layer,
+		const struct dtrack_range *range)
+{
+	struct dtrack_restore *r = opaque;
+	const char *writer = layer == r->layers.top ? NULL : layer->path;
+
+	if (forced(r)) {
+		tell_damaged(r, writer, range);
+	} else if (!r->first.length) {
+		r->first = *range;
+		r->writer = writer;
+	}
+}
+
+static int seen(void *opaque, uint64_t start, const char *data, size_t len)
+{
+	struct dtrack_restore *r = opaque;
+	int ret;
+
+	r->first.length = 0;
+	ret = dtl_layers_check(r->h, &r->layers, start, data, len);
+	if (ret || !r->first.length)
+		return ret;
+	return dtl_fail(r->h, -EBADMSG, NULL,
+			"Target '%s' is damaged: %" PRIu64
+			" bytes from byte %" PRIu64
+			" on are not what was written%s%s%s",
+			r->source.path, (uint64_t)r->first.length,
+			(uint64_t)r->first.start, r->writer ? " to '" : "",
+			r->writer ? : "", r->writer ? "'" : "");
+}
+
 /* ---- The target --------------------------------------------------------- */
 
 static int load_manifest(struct dtrack_restore *r)
@@ -148,24 +203,36 @@ static int load_manifest(struct dtrack_restore *r)
 	return 0;
 }
 
+static int make_known(struct dtrack_restore *r)
+{
+	int ret;
+
+	if (!r->size || !r->layers.top)
+		return 0;
+	ret = dtl_bits_init(r->h, &r->known, r->size, r->layers.least);
+	if (!ret)
+		r->layers.known = &r->known;
+	return ret;
+}
+
 /* On the worst day a copy without checksums is better than none. */
 static int open_sums(struct dtrack_restore *r)
 {
-	struct dtl_error first;
-	int ret = 0;
+	char path[PATH_MAX];
+	int ret;
 
 	r->unit = r->manifest.has_sums ? r->manifest.sums_unit : DEFAULT_UNIT;
 	if (!r->manifest.complete || !r->manifest.has_sums)
 		return 0;
-	dtl_error_save(r->h, &first);
-	if (dtl_sums_open(r->h, r->source.manifest, &r->manifest, false,
-			  &r->sums)) {
-		r->sums_error = strdup(r->h->msg);
-		ret = r->sums_error ? 0 : -ENOMEM;
-	}
-	dtl_error_restore(r->h, &first);
-	r->result.checked = r->sums.fd >= 0;
-	return ret ? dtl_nomem(r->h) : 0;
+	r->layers.bad = bad;
+	r->layers.opaque = r;
+	if (!realpath(r->source.path, path))
+		return dtl_open_error(r->h, r->source.path);
+	ret = dtl_layers_open(r->h, path, &r->manifest, forced(r), &r->layers);
+	if (r->layers.most > r->unit)
+		r->unit = r->layers.most;
+	r->result.checked = r->layers.top != NULL;
+	return ret ? ret : make_known(r);
 }
 
 static int open_target(struct dtrack_restore *r)
@@ -243,7 +310,6 @@ int dtrack_restore_new(struct dtrack *h,
 	r->h = h;
 	dtl_source_init(&r->source);
 	dtl_source_init(&r->present);
-	dtl_sums_init(&r->sums);
 	r->device.fd = -1;
 	r->device.direct = -1;
 	ret = copy_options(r, options);
@@ -264,60 +330,13 @@ void dtrack_restore_free(struct dtrack_restore *r)
 		return;
 	dtl_source_close(&r->present);
 	dtl_target_close(&r->device);
-	dtl_sums_close(&r->sums);
+	if (r->layers.known)
+		dtr_bitmap_exit(&r->known);
+	dtl_layers_close(&r->layers);
 	dtl_source_close(&r->source);
-	free(r->sums_error);
 	free(r->target_name);
 	free(r->device_name);
 	free(r);
-}
-
-/* ---- Checksums ---------------------------------------------------------- */
-
-static void keep_first(void *opaque, const struct dtrack_range *range,
-		       const char *why)
-{
-	struct dtrack_range *first = opaque;
-
-	(void)why;
-	if (!first->length)
-		*first = *range;
-}
-
-static int damaged(struct dtrack_restore *r, const struct dtrack_range *range)
-{
-	return dtl_fail(r->h, -EBADMSG, NULL,
-			"Target '%s' is damaged: %" PRIu64
-			" bytes from byte %" PRIu64 " on are not what was written",
-			r->source.path, (uint64_t)range->length,
-			(uint64_t)range->start);
-}
-
-/* What is shown anew may begin or end within a unit. */
-static int seen(void *opaque, uint64_t start, const char *data, size_t len)
-{
-	struct dtrack_restore *r = opaque;
-	struct dtrack_range first = { 0 };
-	struct dtl_finding f = { .found = keep_first, .opaque = &first };
-	uint64_t skip = -start % r->unit, end = start + len;
-	int ret;
-
-	if (end < r->manifest.size)
-		end -= end % r->unit;
-	if (r->sums.fd < 0 || start + skip >= end)
-		return 0;
-	if (forced(r)) {
-		f.found = r->options.found;
-		f.opaque = r->options.opaque;
-	}
-	ret = dtl_finding_sums(r->h, &r->sums, start + skip, data + skip,
-			       end - start - skip, &f);
-	dtl_finding_end(&f);
-	if (forced(r))
-		r->result.bytes_damaged += f.bytes;
-	if (ret || !f.bytes || forced(r))
-		return ret;
-	return damaged(r, &first);
 }
 
 /* ---- What differs ------------------------------------------------------- */
@@ -513,6 +532,14 @@ static int finish(struct dtrack_restore *r)
 			strerror(-ret));
 }
 
+static int count_checked(struct dtrack_restore *r)
+{
+	if (!r->layers.known)
+		return 0;
+	r->result.bytes_checked = dtr_bitmap_dirty_bytes(&r->known);
+	return dtl_bits_whole(r->h, &r->known);
+}
+
 int dtrack_restore_execute(struct dtrack_restore *r)
 {
 	int ret;
@@ -520,11 +547,13 @@ int dtrack_restore_execute(struct dtrack_restore *r)
 	if (r->result.state != DTRACK_RUN_READY)
 		return dtl_fail(r->h, -EINVAL, NULL,
 				"A restore can be executed once");
-	if (r->sums_error && r->options.found)
-		r->options.found(r->options.opaque, NULL, r->sums_error);
+	if (r->layers.unchecked && r->options.found)
+		r->options.found(r->options.opaque, NULL, r->layers.unchecked);
 	ret = is_delta(r) ? copy_different(r) : copy(r);
 	if (!ret)
 		ret = finish(r);
+	if (!ret)
+		ret = count_checked(r);
 	r->result.state = !ret ? DTRACK_RUN_COMPLETED :
 			  ret == -ECANCELED ? DTRACK_RUN_CANCELLED :
 					      DTRACK_RUN_FAILED;

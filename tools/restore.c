@@ -46,22 +46,50 @@ static const struct signal_ops signal_ops = {
 
 /* ---- What is found ------------------------------------------------------ */
 
+/**
+ * struct findings - what is found.
+ * @p: the bar
+ * @image: below the target, which wrote what is found; "" for the target
+ */
+struct findings {
+	struct progress p;
+	char image[4096];
+};
+
+static void notify(void *opaque, enum dtrack_run_event event, uint64_t done,
+		   uint64_t total, const char *message)
+{
+	struct findings *f = opaque;
+
+	progress_notify(&f->p, event, done, total, message);
+}
+
+static void image(void *opaque, const char *path)
+{
+	struct findings *f = opaque;
+
+	snprintf(f->image, sizeof(f->image), "%s", path);
+}
+
 static void found(void *opaque, const struct dtrack_range *range,
 		  const char *why)
 {
-	struct progress *p = opaque;
-	char line[160];
+	struct findings *f = opaque;
+	char line[sizeof(f->image) + 160], writer[sizeof(f->image) + 8] = "";
 
-	progress_end(p);
-	if (range) {
+	progress_end(&f->p);
+	if (f->image[0])
+		snprintf(writer, sizeof(writer), " to '%s'", f->image);
+	if (range && why)
 		snprintf(line, sizeof(line),
-			 "%" PRIu64 " bytes from byte %" PRIu64 " on %s",
+			 "%" PRIu64 " bytes from byte %" PRIu64 " on cannot be read; the device is as it was there",
+			 (uint64_t)range->length, (uint64_t)range->start);
+	else if (range)
+		snprintf(line, sizeof(line),
+			 "%" PRIu64 " bytes from byte %" PRIu64 " on are not what was written%s; restored as they are",
 			 (uint64_t)range->length, (uint64_t)range->start,
-			 why ? "cannot be read; the device is as it was there" :
-			       "are not what was written; restored as they are");
-		why = line;
-	}
-	print_error_line(p->call, why);
+			 writer);
+	print_error_line(f->p.call, range ? line : why);
 }
 
 /* ---- The result --------------------------------------------------------- */
@@ -82,7 +110,10 @@ static void result_json(struct call *call,
 	json_object_object_add(o, "bytes-unread",
 			       json_object_new_uint64(r->bytes_unread));
 	json_object_object_add(o, "checked", json_object_new_boolean(r->checked));
-	if (r->state != DTRACK_RUN_COMPLETED) {
+	if (r->state == DTRACK_RUN_COMPLETED) {
+		json_object_object_add(o, "bytes-checked",
+				       json_object_new_uint64(r->bytes_checked));
+	} else {
 		json_object_object_add(o, "restored-to",
 				       json_object_new_uint64(r->done_to));
 		json_object_object_add(o, "untouched-from",
@@ -132,11 +163,27 @@ static void tell_ends(struct call *call, const struct dtrack_restore_result *r)
 	print_error_line(call, line);
 }
 
+static void say_unchecked(struct call *call,
+			  const struct dtrack_restore_result *r)
+{
+	const uint64_t all = r->bytes_total - r->bytes_unread;
+	char why[160];
+
+	if (!r->checked || r->bytes_checked >= all)
+		return;
+	snprintf(why, sizeof(why),
+		 "%" PRIu64 " of %" PRIu64 " bytes have no checksum and were not checked",
+		 all - r->bytes_checked, r->bytes_total);
+	print_error_line(call, why);
+}
+
 static int tell(struct call *call, const struct dtrack_restore_result *r)
 {
 	bool done = r->state == DTRACK_RUN_COMPLETED;
 
-	if (!done) {
+	if (done) {
+		say_unchecked(call, r);
+	} else {
 		print_error_line(call, dtrack_errmsg(call->h));
 		tell_ends(call, r);
 	}
@@ -152,7 +199,7 @@ static int tell(struct call *call, const struct dtrack_restore_result *r)
 /* ---- The verb ----------------------------------------------------------- */
 
 static void fill(const struct call *call, struct dtrack_restore_options *o,
-		 struct progress *p)
+		 struct findings *f)
 {
 	o->target = call->argv[0];
 	o->device = call->argv[1];
@@ -164,27 +211,28 @@ static void fill(const struct call *call, struct dtrack_restore_options *o,
 		o->flags |= DTRACK_RESTORE_FORCE;
 	if (call->option[OPT_DELTA].given)
 		o->flags |= DTRACK_RESTORE_DELTA;
-	o->notify = progress_notify;
+	o->notify = notify;
 	o->found = found;
-	o->opaque = p;
+	o->image = image;
+	o->opaque = f;
 }
 
 static int run(struct call *call)
 {
 	struct dtrack_restore_options o = DTRACK_RESTORE_OPTIONS_INIT;
-	struct progress p = { .call = call };
+	struct findings f = { .p.call = call };
 	struct dtrack_restore_result result;
 	struct dtrack_restore *r;
 
-	fill(call, &o, &p);
+	fill(call, &o, &f);
 	signals_catch();
 	if (dtrack_restore_new(call->h, &o, &r))
 		return failed(call);
-	progress_begin(&p, call->option[OPT_PROGRESS].given);
+	progress_begin(&f.p, call->option[OPT_PROGRESS].given);
 	signals_give(&signal_ops, r);
 	dtrack_restore_execute(r);
 	signals_ignore();
-	progress_end(&p);
+	progress_end(&f.p);
 	dtrack_restore_result(r, &result, sizeof(result));
 	dtrack_restore_free(r);
 	return tell(call, &result);
@@ -202,12 +250,13 @@ const struct verb verb_restore = {
 "that is mounted or otherwise in use, or smaller than the content; the rest of a\n"
 "larger one stays as it is. Nobody else can claim it until the end.\n"
 "\n"
-"Where TARGET has checksums its content is compared with them as it is read, and\n"
-"the restore fails where it does not match; 'dtrack verify TARGET' tells before\n"
-"anything is written. --force saves what can be saved: what does not match is\n"
-"restored as it is, what cannot be read leaves the device as it was there, and both\n"
-"are named. It also takes a target that is incomplete, has another size than its\n"
-"manifest says, or a damaged manifest.\n"
+"Where TARGET has checksums its content is compared with them as it is read, of an\n"
+"image also with those of the images that it lies over, and the restore fails where\n"
+"it does not match; 'dtrack verify TARGET' tells before anything is written.\n"
+"--force saves what can be saved: what does not match is restored as it is, what\n"
+"cannot be read leaves the device as it was there, and both are named. It also takes\n"
+"a target that is incomplete, has another size than its manifest says, or a damaged\n"
+"manifest, and one over another image than it was made over.\n"
 "\n"
 "--delta compares both and writes only what differs: less is written, and on a\n"
 "tracked device less is dirty.\n"

@@ -124,7 +124,8 @@ def case_restore():
     c.flip(c.device, 0, SIZE - 1)
     r = c.dtrack("restore", c.target, "/dev/mock/9", "--delta", "--json")
     equal((0, "", {"status": "completed", "bytes-total": SIZE, "bytes-written": 131072,
-                   "bytes-damaged": 0, "bytes-unread": 0, "checked": True}),
+                   "bytes-damaged": 0, "bytes-unread": 0, "checked": True,
+                   "bytes-checked": SIZE}),
           (r.status, r.err, r.json()))
     with open(c.device, "rb") as f:
         equal(True, f.read() == c.data + bytes(512), "content after --delta")

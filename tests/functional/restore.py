@@ -53,7 +53,8 @@ def restore_of_tracked_is_dirty():
     write_w(t)
     same(cli('restore', TARGET, t.name),
          {'status': 'completed', 'bytes-total': 4 * M, 'bytes-written': 4 * M,
-          'bytes-damaged': 0, 'bytes-unread': 0, 'checked': True}, 'restore')
+          'bytes-damaged': 0, 'bytes-unread': 0, 'checked': True,
+          'bytes-checked': 4 * M}, 'restore')
     true(_equal(t), 'the device differs after a restore')
     same(t.dirty(), set(range(64)), 'after a restore')
 

@@ -190,6 +190,7 @@ static void test_whole(void)
 	CHECK(result.checked, "not checked");
 	CHECK_INT(MOST, result.bytes_total);
 	CHECK_INT(MOST, result.bytes_written);
+	CHECK_INT(MOST, result.bytes_checked);
 	CHECK_STR("", told);
 }
 
