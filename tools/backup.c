@@ -24,7 +24,7 @@ static const struct option_spec options[] = {
 	{ OPT_FSFREEZE, "fsfreeze", KIND_FLAG, NULL,
 	  "hold the mounted file system still at the freeze", NULL },
 	{ OPT_SPEED, "speed", KIND_SIZE, "SIZE",
-	  "at most SIZE a second; 0: no limit", NULL },
+	  "at most SIZE a second, 0 for no limit", NULL },
 	{ OPT_JOBS, "jobs", KIND_NUMBER, "N",
 	  "requests in flight, at most 256", NULL },
 	{ OPT_REQUEST_SIZE, "request-size", KIND_SIZE, "SIZE",

@@ -17,7 +17,7 @@ static const struct option_spec options[] = {
 	{ OPT_FORCE, "force", KIND_FLAG, NULL,
 	  "from an incomplete or damaged target, too", NULL },
 	{ OPT_SPEED, "speed", KIND_SIZE, "SIZE",
-	  "at most SIZE a second; 0: no limit", NULL },
+	  "at most SIZE a second, 0 for no limit", NULL },
 	{ OPT_JOBS, "jobs", KIND_NUMBER, "N",
 	  "requests in flight, at most 256", NULL },
 	{ OPT_TARGET_TIMEOUT, "target-timeout", KIND_NUMBER, "SECONDS",

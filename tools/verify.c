@@ -16,7 +16,7 @@
 
 static const struct option_spec options[] = {
 	{ OPT_SPEED, "speed", KIND_SIZE, "SIZE",
-	  "at most SIZE a second; 0: no limit", NULL },
+	  "at most SIZE a second, 0 for no limit", NULL },
 	{ OPT_JOBS, "jobs", KIND_NUMBER, "N",
 	  "requests in flight, at most 128", NULL },
 	{ OPT_TARGET_TIMEOUT, "target-timeout", KIND_NUMBER, "SECONDS",
