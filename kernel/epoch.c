@@ -91,13 +91,28 @@ bool dtr_epoch_idle(const struct dtr_epoch *epoch)
 	return !sum;
 }
 
+/*
+ * When the CPU's last write began, in 64 bits.  On 32 bits that is right for as
+ * long as the write is less than 2^32 jiffies ago.
+ */
+static u64 last_write(const struct dtr_cpu_writes *w)
+{
+	unsigned long last = READ_ONCE(w->last);
+	u64 now;
+
+	/* A clock that was read before may be behind the write. */
+	smp_rmb();
+	now = get_jiffies_64();
+	return now - ((unsigned long)now - last);
+}
+
 static void add_cpu(struct dtr_writes *sum, const struct dtr_cpu_writes *w)
 {
 	unsigned long nr = READ_ONCE(w->all.nr);
-	unsigned long last = READ_ONCE(w->last);
+	u64 last = last_write(w);
 	int i;
 
-	if (nr && (!sum->nr || time_after(last, sum->last)))
+	if (nr && (!sum->nr || time_after64(last, sum->last)))
 		sum->last = last;
 	sum->nr += nr;
 	sum->sectors += READ_ONCE(w->all.sectors);

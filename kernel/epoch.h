@@ -64,14 +64,14 @@ struct dtr_cpu_writes {
  * @sectors: of all kinds
  * @of_nr: of those, by kind
  * @of_sectors: of those, by kind
- * @last: when the last one began, jiffies; means nothing when @nr is 0
+ * @last: when the last one began, 64-bit jiffies; means nothing when @nr is 0
  */
 struct dtr_writes {
 	u64 nr;
 	u64 sectors;
 	u64 of_nr[DTR_NR_KINDS];
 	u64 of_sectors[DTR_NR_KINDS];
-	unsigned long last;
+	u64 last;
 };
 
 /**

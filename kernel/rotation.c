@@ -244,8 +244,7 @@ void dtr_tracker_writes_locked(struct dtr_tracker *t,
 			       struct dtrack_writes *writes)
 {
 	struct dtr_writes sum = t->writes;
-	unsigned long now;
-	u64 special = 0, special_sectors = 0;
+	u64 now, special = 0, special_sectors = 0;
 	int i;
 
 	dtr_epoch_count(current_epoch(t), &sum);
@@ -264,7 +263,7 @@ void dtr_tracker_writes_locked(struct dtr_tracker *t,
 	if (!sum.nr)
 		return;
 	/* In 64 bits: 50 days without a write are more than 2^32 ms. */
-	now = jiffies;
-	writes->idle = time_after(now, sum.last) ?
+	now = get_jiffies_64();
+	writes->idle = time_after64(now, sum.last) ?
 		       jiffies64_to_msecs(now - sum.last) : 0;
 }

@@ -249,10 +249,10 @@ static void write_across_freeze_is_counted_once(struct kunit *test)
 	KUNIT_EXPECT_STREQ(test, "1 65536, 0 0, 0 0, 0 0", writes(target));
 }
 
-/* More milliseconds than 32 bits have. */
-static void device_is_idle_for_sixty_days(struct kunit *test)
+/* More milliseconds, and even more jiffies, than 32 bits have. */
+static void device_is_idle_for_two_years(struct kunit *test)
 {
-	const unsigned long days = 60UL * 24 * 3600;
+	const u64 years = 2 * 365ULL * 24 * 3600;
 	struct target *target = target_create(test);
 	struct dtr_tracker *t = target->dev->t;
 	struct dtrack_writes w;
@@ -260,12 +260,12 @@ static void device_is_idle_for_sixty_days(struct kunit *test)
 	request(target, REQ_OP_WRITE, 0, 512);
 	KUNIT_EXPECT_EQ(test, 0, dtk_named_clear(t, "b"));
 	mutex_lock(&t->mutex);
-	t->writes.last = jiffies - days * HZ;
+	t->writes.last = get_jiffies_64() - years * HZ;
 	dtr_tracker_writes_locked(t, &w);
 	mutex_unlock(&t->mutex);
 	KUNIT_EXPECT_EQ(test, 1, w.writes.nr);
-	KUNIT_EXPECT_GE(test, w.idle, days * MSEC_PER_SEC);
-	KUNIT_EXPECT_LT(test, w.idle, (days + 60) * MSEC_PER_SEC);
+	KUNIT_EXPECT_GE(test, w.idle, years * MSEC_PER_SEC);
+	KUNIT_EXPECT_LT(test, w.idle, (years + 60) * MSEC_PER_SEC);
 }
 
 static struct kunit_case target_cases[] = {
@@ -277,7 +277,7 @@ static struct kunit_case target_cases[] = {
 	KUNIT_CASE(requeued_write_is_counted_afresh),
 	KUNIT_CASE(writes_are_counted_by_kind),
 	KUNIT_CASE(write_across_freeze_is_counted_once),
-	KUNIT_CASE(device_is_idle_for_sixty_days),
+	KUNIT_CASE(device_is_idle_for_two_years),
 	{ }
 };
 
