@@ -18,6 +18,7 @@
  * @backing_name: how the image is to name it
  * @backing_manifest: path of its manifest
  * @backing_format: "raw" or "qcow2", a constant
+ * @granule: bytes; what is written of it over another image is granules
  * @begun: @unfinished is this run's
  */
 struct dtl_image {
@@ -27,6 +28,7 @@ struct dtl_image {
 	char backing_name[4096];
 	char backing_manifest[4096];
 	const char *backing_format;
+	uint64_t granule;
 	bool begun;
 };
 

@@ -14,6 +14,9 @@
 #include "json.h"
 #include "qemu.h"
 
+/* Smaller ones cost more than what they save: a disk's page, a file system's. */
+#define MIN_CLUSTER	4096U
+
 /* qemu-img begins its lines with its name. */
 static const char *words(const struct dtl_child_text *text)
 {
@@ -39,26 +42,30 @@ static int qemu_img(struct dtrack *h, char *const argv[],
 	return ret < 0 ? not_run(h, ret) : ret;
 }
 
-/* Of an image, or of a chain's first. */
-static bool virtual_size(const char *text, uint64_t *size)
+static uint64_t number(struct json_object *o, const char *key)
 {
-	struct json_object *it = json_tokener_parse(text), *first = it, *v;
-	bool good = false;
+	uint64_t n;
+
+	return dtl_json_u64(o, key, &n) ? n : 0;
+}
+
+/* Of an image, or of a chain's first. */
+static bool read_info(const char *text, struct dtl_qemu_info *info)
+{
+	struct json_object *it = json_tokener_parse(text), *first = it;
+	bool good;
 
 	if (json_object_is_type(it, json_type_array))
 		first = json_object_array_get_idx(it, 0);
 	good = json_object_is_type(first, json_type_object) &&
-	       json_object_object_get_ex(first, "virtual-size", &v) &&
-	       json_object_is_type(v, json_type_int) &&
-	       json_object_get_int64(v) >= 0;
-	if (good)
-		*size = json_object_get_uint64(v);
+	       dtl_json_u64(first, "virtual-size", &info->size);
+	info->cluster = good ? number(first, "cluster-size") : 0;
 	json_object_put(it);
 	return good;
 }
 
 int dtl_qemu_look(struct dtrack *h, const char *path, const char *format,
-		  bool alone, uint64_t *size)
+		  bool alone, struct dtl_qemu_info *info)
 {
 	char *const argv[] = {
 		"qemu-img", "info", "--output=json", "-U", "-f", (char *)format,
@@ -74,7 +81,7 @@ int dtl_qemu_look(struct dtrack *h, const char *path, const char *format,
 		ret = dtl_fail(h, -ENOLINK, DTL_CLASS_GENERIC,
 			       "Could not open the image '%s': %s", path,
 			       words(text));
-	else if (!ret && !virtual_size(text->out, size))
+	else if (!ret && !read_info(text->out, info))
 		ret = dtl_fail(h, -EINVAL, DTL_CLASS_GENERIC,
 			       "Could not tell the size of the image '%s'",
 			       path);
@@ -82,21 +89,42 @@ int dtl_qemu_look(struct dtrack *h, const char *path, const char *format,
 	return ret;
 }
 
-int dtl_qemu_create(struct dtrack *h, const char *path, uint64_t size,
-		    const char *backing, const char *format)
+/* A table of tables has 32 MiB at most; each of these is a cluster. */
+static uint64_t most_bytes(uint64_t cluster)
 {
-	char bytes[32], *argv[16];
+	return (32ULL << 20) / 8 * (cluster / 8) * cluster;
+}
+
+uint64_t dtl_qemu_cluster(uint64_t granule, uint64_t size)
+{
+	uint64_t cluster = DTL_QEMU_CLUSTER;
+
+	if (!granule)
+		return cluster;
+	while (cluster > MIN_CLUSTER && cluster > granule &&
+	       most_bytes(cluster / 2) >= size)
+		cluster /= 2;
+	return cluster;
+}
+
+int dtl_qemu_create(struct dtrack *h, const char *path, uint64_t size,
+		    uint64_t cluster, const char *backing, const char *format)
+{
+	char bytes[32], option[64], *argv[16];
 	struct dtl_child_text *text = malloc(sizeof(*text));
 	int ret, nr = 0;
 
 	if (!text)
 		return dtl_nomem(h);
 	snprintf(bytes, sizeof(bytes), "%" PRIu64, size);
+	snprintf(option, sizeof(option), "cluster_size=%" PRIu64, cluster);
 	argv[nr++] = "qemu-img";
 	argv[nr++] = "create";
 	argv[nr++] = "-q";
 	argv[nr++] = "-f";
 	argv[nr++] = "qcow2";
+	argv[nr++] = "-o";
+	argv[nr++] = option;
 	if (backing) {
 		argv[nr++] = "-F";
 		argv[nr++] = (char *)format;

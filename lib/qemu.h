@@ -9,31 +9,57 @@
 
 #include "nbd.h"
 
+/* Of qcow2 images, unless another size is asked for; no unit is larger. */
+#define DTL_QEMU_CLUSTER	65536U
+
+/**
+ * struct dtl_qemu_info - what an image is like.
+ * @size: bytes that it stands for
+ * @cluster: bytes; what it has itself is clusters; 0 where there are none
+ */
+struct dtl_qemu_info {
+	uint64_t size;
+	uint64_t cluster;
+};
+
 /**
  * dtl_qemu_look() - whether an image and all that it lies over can be opened.
  * @h: the handle
  * @path: the image
  * @format: "raw" or "qcow2"
  * @alone: the image only
- * @size: result, bytes that it stands for
+ * @info: result
  *
  * Return: 0, -ENOLINK when one cannot, or another errno; with words.
  */
 int dtl_qemu_look(struct dtrack *h, const char *path, const char *format,
-		  bool alone, uint64_t *size);
+		  bool alone, struct dtl_qemu_info *info);
+
+/**
+ * dtl_qemu_cluster() - the clusters that suit granules.
+ * @granule: bytes, or 0
+ * @size: bytes that the image is to stand for
+ *
+ * No larger than a granule where the format permits: then nothing is ever copied
+ * up from below to fill one.
+ *
+ * Return: bytes, a power of two in 4096 .. DTL_QEMU_CLUSTER.
+ */
+uint64_t dtl_qemu_cluster(uint64_t granule, uint64_t size);
 
 /**
  * dtl_qemu_create() - make a qcow2 image, whatever the file was before.
  * @h: the handle
  * @path: the image
  * @size: bytes that it stands for
+ * @cluster: bytes, as of dtl_qemu_cluster()
  * @backing: how the image names what it lies over, or NULL
  * @format: of @backing
  *
  * Return: 0, or -EIO or another errno with words.
  */
 int dtl_qemu_create(struct dtrack *h, const char *path, uint64_t size,
-		    const char *backing, const char *format);
+		    uint64_t cluster, const char *backing, const char *format);
 
 /**
  * dtl_qemu_serve() - start a server for an image, and connect to it.

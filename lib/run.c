@@ -86,6 +86,8 @@ static int begin(struct dtrack_run *run,
 		ret = dtl_check_target(run);
 	if (ret)
 		return ret;
+	if (run->target.image)
+		run->target.image->granule = run->granularity;
 	run->result.consistency = run->options.consistency;
 	run->result.bytes_total = run->set == DTRACK_SET_ALL ? run->size :
 							       run->info.count;

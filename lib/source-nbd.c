@@ -80,19 +80,21 @@ int dtl_source_serve_qcow2(struct dtrack *h, struct dtl_source *s)
 		.cancel = s->cancel,
 	};
 	char *real = realpath(s->path, NULL);
-	uint64_t size;
+	struct dtl_qemu_info info;
 	int ret;
 
 	if (!real)
 		return dtl_open_error(h, s->path);
 	s->ops = &nbd_ops;
-	ret = dtl_qemu_look(h, real, "qcow2", s->alone, &size);
+	ret = dtl_qemu_look(h, real, "qcow2", s->alone, &info);
 	if (!ret && s->alone)
 		ret = dtl_qemu_serve_alone(h, real, &place, &s->nbd);
 	else if (!ret)
 		ret = dtl_qemu_serve(h, real, "qcow2", &place, &s->nbd);
 	free(real);
-	if (!ret)
-		measure(s);
-	return ret;
+	if (ret)
+		return ret;
+	measure(s);
+	s->cluster = info.cluster ? : DTL_QEMU_CLUSTER;
+	return 0;
 }

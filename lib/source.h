@@ -42,6 +42,7 @@ struct dtl_source_ops {
  * @path: without a prefix
  * @manifest: path of the manifest, which may not exist; "" for what has none
  * @nbd: the server that reads it, or NULL
+ * @cluster: of an image: what it has itself is clusters of so many bytes
  */
 struct dtl_source {
 	unsigned int patience;
@@ -56,6 +57,7 @@ struct dtl_source {
 	char path[4096];
 	char manifest[4096];
 	struct dtl_nbd *nbd;
+	uint64_t cluster;
 };
 
 /** dtl_source_raw - files and block devices. */

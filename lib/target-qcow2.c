@@ -12,8 +12,8 @@
  * of a killed run it stays, and the next one to PATH makes it anew.  It is
  * locked at a byte that qemu's own locks leave alone.
  *
- * An image over another one is read through where a granule is smaller than a
- * cluster: qcow2 copies the rest of the cluster up.
+ * An image over another one has clusters no larger than a granule where it can.
+ * Otherwise it is read through: qcow2 copies the rest of the cluster up.
  */
 #include <fcntl.h>
 #include <libgen.h>
@@ -82,7 +82,8 @@ static int qcow2_begin(struct dtrack *h, struct dtl_target *t, uint64_t size)
 {
 	struct dtl_image *image = t->image;
 	const char *backing = image->backing[0] ? image->backing_name : NULL;
-	int ret = dtl_qemu_create(h, image->unfinished, size, backing,
+	uint64_t cluster = dtl_qemu_cluster(backing ? image->granule : 0, size);
+	int ret = dtl_qemu_create(h, image->unfinished, size, cluster, backing,
 				  image->backing_format);
 
 	if (!ret)
@@ -276,7 +277,7 @@ static int open_backing(struct dtrack *h, const char *name,
 			struct dtl_image *image)
 {
 	const char *path = strip(name);
-	uint64_t size;
+	struct dtl_qemu_info info;
 	int ret;
 
 	if (!*path)
@@ -296,7 +297,7 @@ static int open_backing(struct dtrack *h, const char *name,
 		return ret;
 	image->backing_format = is_raw(h, image, name) ? "raw" : "qcow2";
 	return dtl_qemu_look(h, image->backing_path, image->backing_format,
-			     false, &size);
+			     false, &info);
 }
 
 /* @backing: what is behind ",backing=", or NULL */

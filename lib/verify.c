@@ -25,8 +25,6 @@
 
 /* Without a manifest to say it. */
 #define DEFAULT_UNIT	65536
-/* Of images that runs have made; no unit is larger. */
-#define CLUSTER		65536ULL
 
 /**
  * struct dtrack_verify - a verification.
@@ -441,8 +439,9 @@ static void not_checked(struct dtrack_verify *v, const char *fmt, ...)
 /* Each cluster of the image's own has something that its run wrote. */
 static int look_at_own(void *opaque, const struct dtrack_range *own)
 {
-	uint64_t at = own->start & -CLUSTER, end = own->start + own->length;
 	struct dtrack_verify *v = opaque;
+	const uint64_t cluster = v->target.cluster;
+	uint64_t at = own->start, end = own->start + own->length;
 	struct dtrack_range known;
 	int ret;
 
@@ -450,13 +449,13 @@ static int look_at_own(void *opaque, const struct dtrack_range *own)
 		ret = dtl_sums_find(v->h, &v->sums, at, &known);
 		if (ret < 0)
 			return ret;
-		if (!ret || known.start >= at + CLUSTER) {
+		if (!ret || known.start >= at + cluster) {
 			not_checked(v, "'%s' has something at byte %" PRIu64
 				    " of which there is no checksum", v->path,
 				    at);
 			return 1;
 		}
-		at = (known.start + known.length + CLUSTER - 1) & -CLUSTER;
+		at = (known.start + known.length + cluster - 1) & -cluster;
 	}
 	return 0;
 }
@@ -471,7 +470,8 @@ static int check_own(struct dtrack_verify *v)
 	int ret;
 
 	if (v->device_name || !v->manifest.backing[0] || v->sums.fd < 0 ||
-	    v->options.flags & DTRACK_VERIFY_ALONE || !realpath(v->path, real))
+	    v->options.flags & DTRACK_VERIFY_ALONE || !v->target.cluster ||
+	    !realpath(v->path, real))
 		return 0;
 	ret = dtl_qemu_map(v->h, real, look_at_own, v);
 	if (ret == -ENOLINK)
@@ -559,12 +559,12 @@ static int check_below(struct dtrack_verify *v)
 /* What has no manifest is of the chain, too. */
 static int check_chain(struct dtrack_verify *v)
 {
-	uint64_t size;
+	struct dtl_qemu_info info;
 	int ret;
 
 	if (!v->is_image || v->lost)
 		return 0;
-	ret = dtl_qemu_look(v->h, v->top, "qcow2", false, &size);
+	ret = dtl_qemu_look(v->h, v->top, "qcow2", false, &info);
 	if (ret == -ENOLINK)
 		tell(v, "%s", dtrack_errmsg(v->h));
 	return ret == -ENOLINK ? 0 : ret;
