@@ -226,29 +226,31 @@ static bool is_bad_spot(const struct dtl_scan *s, const struct dtl_scan_part *p)
 static int look_at_part(struct dtl_scan *s, const struct dtl_scan_piece *p,
 			uint64_t from, uint64_t to)
 {
-	struct dtl_scan_piece piece = {
-		.start = p->start, .end = to, .running = sources(s),
-		.part = { p->part[0], p->part[1] },
-	};
 	const char *data[DTL_SCAN_SOURCES] = { NULL };
+	/* A broken queue may have its requests until it is closed. */
+	struct dtl_scan_piece *part = &s->part;
 	unsigned int i;
 	int ret = 0;
 
-	s->running += piece.running;
+	*part = *p;
+	part->end = to;
+	part->running = sources(s);
+	part->failed = NULL;
+	s->running += part->running;
 	for (i = 0; i < sources(s); i++) {
-		data[i] = piece.part[i].buf + (from - p->start);
-		piece.part[i].piece = &piece;
-		piece.part[i].io.owner = &piece.part[i];
-		push(s, &piece.part[i], from);
+		data[i] = part->part[i].buf + (from - p->start);
+		part->part[i].piece = part;
+		part->part[i].io.owner = &part->part[i];
+		push(s, &part->part[i], from);
 	}
-	while (!ret && piece.running)
+	while (!ret && part->running)
 		ret = await(s, NAP_SECONDS);
 	if (ret)
 		return ret;
-	if (!piece.failed)
+	if (!part->failed)
 		return s->look(s->opaque, from, to - from, data);
-	if (!is_bad_spot(s, piece.failed))
-		return read_error(s, piece.failed);
+	if (!is_bad_spot(s, part->failed))
+		return read_error(s, part->failed);
 	s->unread(s->opaque, from, to - from);
 	return 0;
 }

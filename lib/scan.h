@@ -69,7 +69,8 @@ struct dtl_scan_piece {
  * @chunk: most bytes of a piece
  * @room: all buffers
  * @piece: a ring
- * @nr: of pieces in it
+ * @part: a part of one of them, which is read by itself
+ * @nr: of pieces in the ring
  * @first: number of the oldest
  * @next: number of the next
  * @at: where that begins
@@ -94,6 +95,7 @@ struct dtl_scan {
 	uint32_t chunk;
 	char *room;
 	struct dtl_scan_piece *piece;
+	struct dtl_scan_piece part;
 	unsigned int nr;
 	unsigned int first;
 	unsigned int next;

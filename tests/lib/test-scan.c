@@ -21,6 +21,13 @@
 #define ROOM	((8U << 20) + 4096)	/* whole blocks */
 #define BLOCK	512U
 
+/* What a queue still has must not be on a stack that was left. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+	return "detect_stack_use_after_return=1";
+}
+
 /* ---- Sources ------------------------------------------------------------ */
 
 static char memory[2][ROOM];
@@ -55,6 +62,63 @@ static void mem_close(struct dtl_source *s)
 static const struct dtl_source_ops mem_ops = {
 	.read = mem_read,
 	.close = mem_close,
+};
+
+/* ---- A queue that breaks ------------------------------------------------- */
+
+/**
+ * struct broken - a queue that breaks.
+ * @q: what others see
+ * @real: what does it
+ * @io: what is in flight
+ * @nr: number of them
+ */
+struct broken {
+	struct dtl_queue q;
+	struct dtl_queue *real;
+	struct dtl_io *io[64];
+	unsigned int nr;
+};
+
+static unsigned int waits, break_at;
+
+static void broken_push(struct dtl_queue *q, struct dtl_io *io)
+{
+	struct broken *b = (struct broken *)q;
+
+	b->io[b->nr++] = io;
+	dtl_queue_push(b->real, io);
+}
+
+static int broken_wait(struct dtl_queue *q, double seconds, struct dtl_io **io)
+{
+	struct broken *b = (struct broken *)q;
+	unsigned int i;
+	int ret;
+
+	if (++waits >= break_at)
+		return -EBADF;
+	ret = dtl_queue_wait(b->real, seconds, io);
+	for (i = 0; !ret && *io && i < b->nr; i++)
+		if (b->io[i] == *io)
+			b->io[i--] = b->io[--b->nr];
+	return ret;
+}
+
+/* They are the queue's until now. */
+static void broken_close(struct dtl_queue *q)
+{
+	struct broken *b = (struct broken *)q;
+
+	while (b->nr)
+		b->io[--b->nr]->result = -ECANCELED;
+	dtl_queue_close(b->real);
+}
+
+static const struct dtl_queue_ops broken_ops = {
+	.push = broken_push,
+	.wait = broken_wait,
+	.close = broken_close,
 };
 
 /* ---- Scans -------------------------------------------------------------- */
@@ -146,6 +210,7 @@ static int scan(unsigned int sources, bool may_lose, uint64_t unit,
 		.unit = unit,
 		.opaque = &s,
 	};
+	struct broken broken = { .q.ops = &broken_ops };
 	int ret, i;
 
 	for (i = 0; i < 2; i++) {
@@ -161,7 +226,12 @@ static int scan(unsigned int sources, bool may_lose, uint64_t unit,
 	reads = 0;
 	cancel = 0;
 	dtrack_new(&s.h);
+	waits = 0;
 	ret = dtl_scan_open(&s);
+	if (!ret && break_at) {
+		broken.real = s.queue;
+		s.queue = &broken.q;
+	}
 	if (!ret)
 		ret = dtl_scan_run(&s, 0, size);
 	dtl_scan_close(&s);
@@ -258,6 +328,22 @@ static void test_find(void)
 	finds = false;
 }
 
+/* Whenever it does, also while a bad place is looked at closely. */
+static void test_broken(void)
+{
+	unsigned int k;
+
+	for (k = 1; k < 40 && !check_why[0]; k++) {
+		fresh(0);
+		memset(bad, true, sizeof(bad));
+		break_at = k;
+		CHECK_INT(-EBADF, scan(1 + k % 2, true, 4096, SIZE));
+		CHECK(strstr(words, "Could not wait for requests: "), "%s",
+		      words);
+	}
+	break_at = 0;
+}
+
 static void test_cancel(void)
 {
 	fresh(0);
@@ -278,6 +364,7 @@ int main(void)
 		{ "scan-error", test_error },
 		{ "scan-unread", test_unread },
 		{ "scan-find", test_find },
+		{ "scan-broken", test_broken },
 		{ "scan-cancel", test_cancel },
 		{ 0 },
 	};
