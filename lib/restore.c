@@ -35,6 +35,7 @@
  * @manifest: its, zeroes when there is none
  * @layers: checksums, where they are used
  * @known: what was compared with them
+ * @damaged: what of it did not match, and was told, with --force
  * @first: of a piece: what did not match them, unless forced; or empty
  * @writer: the image below the target that has written it, or NULL
  * @told: the one that @options.image was told of last, or NULL
@@ -61,6 +62,7 @@ struct dtrack_restore {
 	struct dtl_manifest manifest;
 	struct dtl_layers layers;
 	struct dtr_bitmap known;
+	struct dtr_bitmap damaged;
 	struct dtrack_range first;
 	const char *writer;
 	const char *told;
@@ -128,16 +130,43 @@ static int copy_options(struct dtrack_restore *r,
 
 /* ---- Checksums ---------------------------------------------------------- */
 
-/* @writer: the image below the target that wrote it, or NULL */
+/* Return: whether there is some from @at on that was not told of. */
+static bool next_untold(const struct dtrack_restore *r, uint64_t at,
+			uint64_t end, struct dtrack_range *some)
+{
+	const struct dtr_bitmap *told = &r->damaged;
+	u64 bit = at >> told->shift;
+
+	if (at >= end || !dtr_bitmap_next_clean(told, bit, &bit) ||
+	    bit << told->shift >= end)
+		return false;
+	some->start = bit << told->shift;
+	if (dtr_bitmap_next_dirty(told, bit, &bit) &&
+	    bit << told->shift < end)
+		end = bit << told->shift;
+	some->length = end - some->start;
+	return true;
+}
+
+/*
+ * Once: after a write that was refused it is shown anew.
+ * @writer: the image below the target that wrote it, or NULL
+ */
 static void tell_damaged(struct dtrack_restore *r, const char *writer,
 			 const struct dtrack_range *range)
 {
-	r->result.bytes_damaged += range->length;
-	if (r->options.image && writer != r->told)
-		r->options.image(r->options.opaque, writer ? : "");
-	r->told = writer;
-	if (r->options.found)
-		r->options.found(r->options.opaque, range, NULL);
+	uint64_t at = range->start, end = range->start + range->length;
+	struct dtrack_range some;
+
+	for (; next_untold(r, at, end, &some); at = some.start + some.length) {
+		r->result.bytes_damaged += some.length;
+		if (r->options.image && writer != r->told)
+			r->options.image(r->options.opaque, writer ? : "");
+		r->told = writer;
+		if (r->options.found)
+			r->options.found(r->options.opaque, &some, NULL);
+	}
+	dtl_bits_set(&r->damaged, range->start, range->length);
 }
 
 static void bad(void *opaque, const struct dtl_layer *layer,
@@ -203,14 +232,19 @@ static int load_manifest(struct dtrack_restore *r)
 	return 0;
 }
 
-static int make_known(struct dtrack_restore *r)
+static int make_books(struct dtrack_restore *r)
 {
 	int ret;
 
 	if (!r->size || !r->layers.top)
 		return 0;
 	ret = dtl_bits_init(r->h, &r->known, r->size, r->layers.least);
-	if (!ret)
+	if (ret)
+		return ret;
+	ret = dtl_bits_init(r->h, &r->damaged, r->size, r->layers.least);
+	if (ret)
+		dtr_bitmap_exit(&r->known);
+	else
 		r->layers.known = &r->known;
 	return ret;
 }
@@ -232,7 +266,7 @@ static int open_sums(struct dtrack_restore *r)
 	if (r->layers.most > r->unit)
 		r->unit = r->layers.most;
 	r->result.checked = r->layers.top != NULL;
-	return ret ? ret : make_known(r);
+	return ret ? ret : make_books(r);
 }
 
 static int open_target(struct dtrack_restore *r)
@@ -330,8 +364,10 @@ void dtrack_restore_free(struct dtrack_restore *r)
 		return;
 	dtl_source_close(&r->present);
 	dtl_target_close(&r->device);
-	if (r->layers.known)
+	if (r->layers.known) {
 		dtr_bitmap_exit(&r->known);
+		dtr_bitmap_exit(&r->damaged);
+	}
 	dtl_layers_close(&r->layers);
 	dtl_source_close(&r->source);
 	free(r->target_name);
@@ -532,12 +568,16 @@ static int finish(struct dtrack_restore *r)
 			strerror(-ret));
 }
 
-static int count_checked(struct dtrack_restore *r)
+/* Books for which memory did not suffice say that too much was told. */
+static int close_books(struct dtrack_restore *r)
 {
+	int ret;
+
 	if (!r->layers.known)
 		return 0;
 	r->result.bytes_checked = dtr_bitmap_dirty_bytes(&r->known);
-	return dtl_bits_whole(r->h, &r->known);
+	ret = dtl_bits_whole(r->h, &r->known);
+	return ret ? ret : dtl_bits_whole(r->h, &r->damaged);
 }
 
 int dtrack_restore_execute(struct dtrack_restore *r)
@@ -553,7 +593,7 @@ int dtrack_restore_execute(struct dtrack_restore *r)
 	if (!ret)
 		ret = finish(r);
 	if (!ret)
-		ret = count_checked(r);
+		ret = close_books(r);
 	r->result.state = !ret ? DTRACK_RUN_COMPLETED :
 			  ret == -ECANCELED ? DTRACK_RUN_CANCELLED :
 					      DTRACK_RUN_FAILED;

@@ -4,8 +4,10 @@
  *
  * SEED=N repeats the random test.
  */
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <liburing.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -24,6 +26,35 @@
 
 static char dir[] = "/tmp/dtrack-test-XXXXXX";
 static char device[64], target[64], manifest[80], sums[96];
+
+/* ---- A device that takes no direct write ---------------------------------- */
+
+static bool refuse_direct;
+static unsigned int refused;
+
+/* Then each is a pwrite(). */
+int io_uring_queue_init(unsigned int depth, struct io_uring *ring,
+			unsigned int flags)
+{
+	int (*real)(unsigned int depth, struct io_uring *ring,
+		    unsigned int flags);
+
+	*(void **)&real = dlsym(RTLD_NEXT, "io_uring_queue_init");
+	return refuse_direct ? -ENOSYS : real(depth, ring, flags);
+}
+
+ssize_t pwrite(int fd, const void *buf, size_t len, off_t at)
+{
+	ssize_t (*real)(int fd, const void *buf, size_t len, off_t at);
+
+	*(void **)&real = dlsym(RTLD_NEXT, "pwrite64");
+	if (refuse_direct && fcntl(fd, F_GETFL) & O_DIRECT) {
+		__atomic_add_fetch(&refused, 1, __ATOMIC_RELAXED);
+		errno = EINVAL;
+		return -1;
+	}
+	return real(fd, buf, len, at);
+}
 
 /* ---- Files -------------------------------------------------------------- */
 
@@ -338,6 +369,36 @@ static void test_damaged(void)
 	check_device(MOST, MOST);
 }
 
+/* It is shown anew, and is the same damage. */
+static void test_damaged_refused(void)
+{
+	unsigned int flags;
+	int fd;
+
+	for (flags = 0; flags <= DTRACK_RESTORE_DELTA;
+	     flags += DTRACK_RESTORE_DELTA) {
+		fresh();
+		make_target(MOST, 4096);
+		make_device(MOST);
+		flip(target, 70000);
+		flip(target, 74000);
+		flip(target, MOST - 1);
+		refused = 0;
+		refuse_direct = true;
+		CHECK_INT(0, restore(DTRACK_RESTORE_FORCE | flags));
+		refuse_direct = false;
+		fd = open(device, O_RDONLY | O_DIRECT);
+		CHECK(refused || fd < 0, "nothing was refused");
+		if (fd >= 0)
+			close(fd);
+		CHECK_INT(3 * 4096, result.bytes_damaged);
+		CHECK_INT(MOST, result.bytes_checked);
+		CHECK(strstr(told, "69632+8192 "), "%s", told);
+		CHECK(strstr(told, "4190208+4096 "), "%s", told);
+		CHECK_INT(24, strlen(told));
+	}
+}
+
 /* What is written is what was checked, not what was compared before. */
 static void test_read_anew(void)
 {
@@ -419,6 +480,7 @@ int main(void)
 		{ "restore-delta-in-windows", test_windows },
 		{ "restore-refused", test_refused },
 		{ "restore-damaged", test_damaged },
+		{ "restore-damaged-and-refused", test_damaged_refused },
 		{ "restore-read-anew", test_read_anew },
 		{ "restore-without-checksums", test_no_sums },
 		{ "restore-cancel", test_cancel },
