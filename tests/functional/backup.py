@@ -80,7 +80,7 @@ def backup_of_mounted_ext4():
     _mounted(('mkfs.ext4', '-q'), ('e2fsck', '-fn'), 64 * M)
 
 
-@case(limit=120)
+@case(limit=120, kernels=('uml', '6.12'))
 def backup_of_mounted_xfs():
     """This test will do the same with xfs."""
     modprobe('xfs')
@@ -137,7 +137,8 @@ def backup_followed_under_writers():
 
 # ---- kill -9 (I5) ----
 
-# Emulated machines are slow: there, once for each ioctl.
+# Emulated machines are slow: there, once for each ioctl, and each mode that takes
+# all or nothing back on one of them; killed.py has all modes on each.
 WHEN = ('after',) if QEMU else ('before', 'after')
 
 
@@ -200,13 +201,13 @@ def _kill_everywhere(sync, mode, child=False):
             _next_run(t, what)
 
 
-@case(limit=300)
+@case(limit=300, kernels=('uml', 'uml-debug', '6.1'))
 def backup_killed_incremental():
     """This test will kill a run before and after each of its ioctls."""
     _kill_everywhere('incremental', None)
 
 
-@case(limit=300)
+@case(limit=300, kernels=('uml', 'uml-debug', '6.12'))
 def backup_killed_never():
     """This test will do so in mode never."""
     _kill_everywhere('bitmap', 'never')
