@@ -55,14 +55,14 @@ def _work(turns, out, wanted, begin):
     return good
 
 
-def run(layer, wanted, begin):
+def run(layer, wanted, begin, jobs=JOBS):
     """Runs the cases that are wanted, or all; whether all were good. begin() is
     called in each process and returns a function for each name, and what calls one:
     f(name, function or None), which prints the result and returns whether it is
     good."""
     turns, out, good = Turns(), os.dup(1), True
     sys.stdout.flush()
-    for _ in range(JOBS):
+    for _ in range(jobs):
         if os.fork():
             continue
         status = 2
@@ -72,7 +72,7 @@ def run(layer, wanted, begin):
             turns.say(out, traceback.format_exc().encode())
         finally:
             os._exit(status)
-    for _ in range(JOBS):
+    for _ in range(jobs):
         status = os.waitstatus_to_exitcode(os.wait()[1])
         good = good and status == 0
         if status not in (0, 1):  # it died, and a case with it
