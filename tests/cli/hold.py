@@ -177,17 +177,19 @@ def case_run_hold_keeper_killed():
     n = Held()
     n.night("full", FIRST)
     n.heard()
-    n.hooks(speed="64K")
+    n.hooks(speed="16K")
     p = n.start("hold")
     while "FREEZE" not in " ".join(read_log()):
         true(p.poll() is None, "it ended")
         time.sleep(0.01)
+    p.send_signal(signal.SIGSTOP)
     with open(f"/proc/{p.pid}/task/{p.pid}/children") as f:
         keeper = int(f.read().split()[0])
     os.kill(keeper, signal.SIGTERM)     # in vain
     time.sleep(0.1)
     equal(["hold"], open(n.said).read().split())
     os.kill(keeper, signal.SIGKILL)
+    p.send_signal(signal.SIGCONT)
     status, lines = n.end(p)
     true(status == 0 and lines[0].startswith("incremental copy 000002"), lines)
     equal(["hold", "release"], n.heard())

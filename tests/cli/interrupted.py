@@ -88,7 +88,7 @@ def copying(n):
 def case_run_cancelled():
     n = Nights()
     n.night("full", FIRST)
-    n.configure(speed="64K", after="echo $DTRACK_STATUS")
+    n.configure(speed="4K", after="echo $DTRACK_STATUS")
     n.change()
     before = n.listing()
     p = copying(n)
@@ -105,7 +105,7 @@ def case_run_hangup():
     """In order, however often the terminal says so; but not below nohup."""
     n = Nights()
     n.night("full", FIRST)
-    n.configure(speed="64K", after="echo $DTRACK_STATUS")
+    n.configure(speed="4K", after="echo $DTRACK_STATUS")
     n.change()
     p = copying(n)
     for _ in range(5):
@@ -114,6 +114,7 @@ def case_run_hangup():
     equal(f"cancelled\ndtrack: run {n.config}: Operation canceled\n".encode(),
           p.communicate(timeout=LIMIT)[1])
     equal((1, "cancelled"), (p.returncode, n.status()["status"]))
+    n.configure(speed="64K", after="echo $DTRACK_STATUS")
     old = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         p = copying(n)

@@ -153,14 +153,14 @@ static struct dtl_io *next_through(struct dtl_queue *q, bool poll_fd)
 	struct dtl_io *io;
 
 	if (!poll_fd || !q->ops->fd) {
-		CHECK_INT(0, dtl_queue_wait(q, 5, &io));
+		CHECK_INT(0, dtl_queue_wait(q, 60, &io));
 		return io;
 	}
 	CHECK_INT(0, dtl_queue_wait(q, 0, &io));
 	if (io)
 		return io;
 	fd.fd = q->ops->fd(q);
-	CHECK_INT(1, poll(&fd, 1, 5000));
+	CHECK_INT(1, poll(&fd, 1, 60000));
 	CHECK_INT(0, dtl_queue_wait(q, 0, &io));
 	CHECK(io, "nothing is through, and it says there is");
 	return io;

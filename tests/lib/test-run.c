@@ -864,7 +864,7 @@ static void test_speed(void)
 	seconds = (double)(b.tv_sec - a.tv_sec) +
 		  (double)(b.tv_nsec - a.tv_nsec) / 1e9;
 	/* 4 MiB at 8 MiB a second; above, a loaded machine. */
-	CHECK(seconds > 0.475 && seconds < 5, "%f s", seconds);
+	CHECK(seconds > 0.475 && seconds < 50, "%f s", seconds);
 }
 
 int main(void)
