@@ -254,7 +254,7 @@ class Dm:
     def remove(self):
         """The last user may be the kernel's own look at a new disk."""
         node = f'/dev/mapper/{self.name}'
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while self.alive:
             try:
                 _dm(DM_DEV_REMOVE, self.name)

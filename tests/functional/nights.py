@@ -368,7 +368,7 @@ def nights_fsfreeze_copy():
              there, f'd{i}')
         run('umount', '/tmp/nights-copy')
     same(os.path.getsize(f'{points[1]}/released'), 2, 'released')
-    site.configure(fsfreeze='copy', speed='64K')
+    site.configure(fsfreeze='copy', speed='16K')
     for point in points:
         _write(f'{point}/file', os.urandom(200 * K))
     with subprocess.Popen(['dtrack', 'run', CONFIG]) as running:
@@ -435,7 +435,7 @@ def nights_fsfreeze_copy_thawed():
     point, = _mounted(site)
     site.configure(keep=1)
     run('dtrack', 'run', CONFIG)
-    site.configure(keep=1, fsfreeze='copy', speed='2M', **{'full-every': '1 runs'})
+    site.configure(keep=1, fsfreeze='copy', speed='1M', **{'full-every': '1 runs'})
     _write(f'{point}/file', os.urandom(200 * K))
     with subprocess.Popen(['dtrack', 'run', CONFIG],
                           stderr=subprocess.PIPE, text=True) as running:

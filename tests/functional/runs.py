@@ -146,7 +146,7 @@ class Job:
 
     def end(self, status=0):
         """The answer of the run, which must exit with status."""
-        out, err = self.process.communicate(timeout=50)
+        out, err = self.process.communicate(timeout=150)
         same(self.process.returncode, status, f'exit status: {err.strip()}')
         return json.loads(out) if status >= 0 else None
 

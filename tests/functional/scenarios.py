@@ -859,7 +859,7 @@ def b36_two_signals():
     job.send(signal.SIGINT)
     job.send(signal.SIGTERM)
     job.send(signal.SIGCONT)
-    out, _ = job.process.communicate(timeout=50)
+    out, _ = job.process.communicate(timeout=150)
     same((job.process.returncode, out), (1, ''), 'the run')
     s.bitmap_is(bits('1 32-33 48-49'), 1)
 

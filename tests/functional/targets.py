@@ -61,14 +61,14 @@ def targets_nbd_server_killed():
         fresh_target()
         t.ctl.clear(t.dev, 'b')
         t.fill(0, 4 * M, 0x22)
-        server = _served('--filter=delay', 'wdelay=200ms')
+        server = _served('--filter=delay', 'wdelay=400ms')
         it = subprocess.Popen(
             words(t, 'bitmap', mode, target=EXPORT) +
             ['--jobs', '4', '--request-size', '64K', '--json'],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         wait_for(lambda: any(read_file(TARGET, 8 * 64 * K, 1)), 'some writes')
         server.send_signal(signal.SIGKILL)
-        out, err = it.communicate(timeout=60)
+        out, err = it.communicate(timeout=150)
         same((it.returncode, err.count('\n')), (1, 1), f'the run: {err}')
         true('the server is lost: ' in err, err)
         true(json.loads(out)['bytes-copied'] < 4 * M, out)
@@ -97,7 +97,7 @@ def targets_qcow2_server_killed():
     wait_for(lambda: os.path.exists('/tmp/1.incomplete') and
              os.path.getsize('/tmp/1.incomplete') > 512 * K, 'some clusters')
     run('pkill', '-KILL', '-x', 'qemu-nbd')
-    err = it.communicate(timeout=60)[1]
+    err = it.communicate(timeout=150)[1]
     same(it.returncode, 1, err)
     true('the server is lost: ' in err, err)
     same(t.extents(), before, 'dirty extents')

@@ -151,7 +151,7 @@ class Running:
 
     def signal(self, number, status):
         self.process.send_signal(number)
-        out, _ = self.process.communicate(timeout=30)
+        out, _ = self.process.communicate(timeout=150)
         same(self.process.returncode, status, 'exit status')
         return json.loads(out)
 
