@@ -184,6 +184,28 @@ static int bad_option(struct call *call, int c, char **argv)
 			   argv[optind - 1]);
 }
 
+/* Whatever is wrong with an option, the line begins with what is meant. */
+static void find_object(struct call *call, int argc, char **argv,
+			const struct option *longs)
+{
+	char **copy = calloc((size_t)argc + 1, sizeof(*copy));
+	int c;
+
+	if (!copy)
+		return;
+	/* getopt sorts what it reads: the second time it would be another line. */
+	memcpy(copy, argv, (size_t)argc * sizeof(*copy));
+	while ((c = getopt_long(argc, copy, ":", longs, NULL)) != -1)
+		if (c == OPT_BITMAP)
+			call->option[OPT_BITMAP].text = optarg;
+	call->argc = argc - optind;
+	call->argv = copy + optind;
+	name_object(call);
+	free(copy);
+	/* So glibc and musl begin anew. */
+	optind = 0;
+}
+
 int options_parse(struct call *call, int argc, char **argv)
 {
 	struct option longs[NR_OPTIONS + 1] = { { 0 } }, *next = longs;
@@ -192,6 +214,7 @@ int options_parse(struct call *call, int argc, char **argv)
 	call->json = wants_json(argc, argv);
 	options_find(call->verb, add_long, &next);
 	opterr = 0;
+	find_object(call, argc, argv, longs);
 	while ((c = getopt_long(argc, argv, ":", longs, NULL)) != -1) {
 		if (c == '?' || c == ':')
 			return bad_option(call, c, argv);
@@ -205,7 +228,6 @@ int options_parse(struct call *call, int argc, char **argv)
 	}
 	call->argc = argc - optind;
 	call->argv = argv + optind;
-	name_object(call);
 	return check_args(call);
 }
 

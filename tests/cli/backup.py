@@ -188,7 +188,7 @@ def case_backup_progress_json():
     equal(("progress", f"{DEV}:b", 131072, 131072, 0),
           tuple(last[key] for key in ("event", "object", "bytes-done",
                                       "bytes-total", "seconds-left")))
-    usage("backup: --progress: 'xml' is none of json", "backup", DEV,
+    usage(f"backup {DEV}: --progress: 'xml' is none of json", "backup", DEV,
           "--target", f.target, "--progress=xml")
 
 

@@ -157,7 +157,7 @@ def case_long_names():
         equal((1, 1), (r.status, r.err.count("\n")))
         true(r.json()["error"]["message"], "no message")
     long = "--" + "y" * 3000
-    usage(f"bitmap merge: '{long}' is no option of this verb",
+    usage(f"bitmap merge d:t: '{long}' is no option of this verb",
           "bitmap", "merge", "d", "t", long)
 
 

@@ -125,33 +125,39 @@ def case_usage():
           "bitmap", "export", "d", "b")
     usage("bitmap import d:b: too many arguments: 'x'",
           "bitmap", "import", "d", "b", "f", "x")
-    usage("bitmap export: '--merge' is no option of this verb",
+    usage("bitmap export d:b: '--merge' is no option of this verb",
           "bitmap", "export", "d", "b", "f", "--merge")
-    usage("bitmap clear: '--x' is no option of this verb",
+    usage("bitmap clear d:b: '--x' is no option of this verb",
           "bitmap", "clear", "d", "b", "--x")
-    usage("bitmap clear: '--force' is no option of this verb",
+    usage("bitmap clear d:b: '--force' is no option of this verb",
           "bitmap", "clear", "d", "b", "--force")
-    usage("bitmap clear: '-x' is no option of this verb",
+    usage("bitmap clear d:b: '-x' is no option of this verb",
           "bitmap", "clear", "d", "b", "-x")
-    equal((2, "dtrack: backup: option '--target' needs an argument\n"),
+    equal((2, "dtrack: backup d: option '--target' needs an argument\n"),
           (lambda r: (r.status, r.err))(run("backup", "d", "--target")))
+    # What is meant may come behind the mistake, or not be there.
+    usage("backup d:b: '--x' is no option of this verb",
+          "backup", "--x", "d", "--bitmap", "b")
+    equal("dtrack: backup -x: --jobs: must be at least 1\n",
+          run("backup", "--jobs", "0", "--", "-x").err)
+    usage("list: '--x' is no option of this verb", "list", "--x")
 
 
 def case_usage_values():
     add = ["bitmap", "add", "d", "b", "--granularity"]
     size = "is no size: digits and one of K, M, G, T"
     for bad in ("x", "", "64KB", "-1", "1.5M"):
-        usage(f"bitmap add: --granularity: '{bad}' {size}", *add, bad)
-    usage("bitmap add: --granularity: '16777216T' is too great", *add, "16777216T")
+        usage(f"bitmap add d:b: --granularity: '{bad}' {size}", *add, bad)
+    usage("bitmap add d:b: --granularity: '16777216T' is too great", *add, "16777216T")
     backup = ["backup", "d", "--target", "t"]
-    usage("backup: --sync: 'x' is none of full, top, incremental, bitmap, none",
+    usage("backup d: --sync: 'x' is none of full, top, incremental, bitmap, none",
           *backup, "--sync", "x")
-    usage("backup: --bitmap-mode: 'x' is none of conditional, on-success, never, always",
+    usage("backup d: --bitmap-mode: 'x' is none of conditional, on-success, never, always",
           *backup, "--bitmap-mode", "x")
-    usage("backup: --jobs: must be at least 1", *backup, "--jobs", "0")
-    usage("backup: --jobs: '2K' is no number", *backup, "--jobs", "2K")
-    usage("backup: --jobs: '9999999999' is too great", *backup, "--jobs", "9999999999")
-    usage("backup: --speed: '-1' is no size: digits and one of K, M, G, T", *backup,
+    usage("backup d: --jobs: must be at least 1", *backup, "--jobs", "0")
+    usage("backup d: --jobs: '2K' is no number", *backup, "--jobs", "2K")
+    usage("backup d: --jobs: '9999999999' is too great", *backup, "--jobs", "9999999999")
+    usage("backup d: --speed: '-1' is no size: digits and one of K, M, G, T", *backup,
           "--speed", "-1")
     usage("backup d: --target must be given", "backup", "d")
     usage("backup d:b: --sync must be given with --bitmap",
