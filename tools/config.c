@@ -93,7 +93,9 @@ static const struct word on_error[] = {
 enum value_kind {
 	VALUE_TEXT,
 	VALUE_PATH,	/* absolute */
+	VALUE_BITMAP,	/* as the kernel has it, but for UTF-8 */
 	VALUE_SIZE,	/* bytes with K, M, G, T; at least 1 */
+	VALUE_GRANULE,	/* the same, a power of two */
 	VALUE_COUNT,	/* 1 .. 1000000 */
 	VALUE_WORD,	/* one of a list; an int */
 	VALUE_EVERY,	/* N runs or N days */
@@ -141,8 +143,8 @@ static const struct key job_keys[] = {
 
 static const struct key device_keys[] = {
 	{ "device", VALUE_TEXT, DEVICE(device), NULL },
-	{ "bitmap", VALUE_TEXT, DEVICE(bitmap), NULL },
-	{ "granularity", VALUE_SIZE, DEVICE(granularity), NULL },
+	{ "bitmap", VALUE_BITMAP, DEVICE(bitmap), NULL },
+	{ "granularity", VALUE_GRANULE, DEVICE(granularity), NULL },
 	{ 0 },
 };
 
@@ -170,6 +172,19 @@ static bool take_size(struct reader *r, const struct key *key,
 			     "%s: '%s' is no size: digits, not only 0, and one of K, M, G, T",
 			     key->name, value);
 	return true;
+}
+
+static bool take_granule(struct reader *r, const struct key *key,
+			 const char *value, uint64_t *to)
+{
+	if (!take_size(r, key, value, to))
+		return false;
+	if (*to >= DTRACK_MIN_GRANULARITY && *to <= DTRACK_MAX_GRANULARITY &&
+	    !(*to & (*to - 1)))
+		return true;
+	return wrong(r, r->line,
+		     "%s: '%s' is no power of two from 512 to 2G", key->name,
+		     value);
 }
 
 /* Digits of a number 1 .. 1000000 that @value begins with; 0: none. */
@@ -215,6 +230,10 @@ static bool take_text(struct reader *r, const struct key *key,
 	if (key->kind == VALUE_PATH && *value != '/')
 		return wrong(r, r->line, "%s: '%s' is no absolute path",
 			     key->name, value);
+	if (key->kind == VALUE_BITMAP && strpbrk(value, " \t\"\\:/"))
+		return wrong(r, r->line,
+			     "%s: '%s' has a blank or one of \" \\ : /",
+			     key->name, value);
 	snprintf(to, CONFIG_LINE_LEN, "%s", value);
 	return true;
 }
@@ -227,6 +246,8 @@ static bool take(struct reader *r, const struct key *key, const char *value,
 	switch (key->kind) {
 	case VALUE_SIZE:
 		return take_size(r, key, value, to);
+	case VALUE_GRANULE:
+		return take_granule(r, key, value, to);
 	case VALUE_COUNT:
 		return take_count(r, key, value, to);
 	case VALUE_WORD:

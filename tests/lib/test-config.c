@@ -208,6 +208,35 @@ static void test_config_values(void)
 	    "line 3: on-source-error: 'stop' is none of report, ignore");
 }
 
+static void test_config_bitmaps(void)
+{
+	static const char *const names[] = { "a b", "a\tb", "a:b", "a/b", "\"a\"",
+					     "a\\b" };
+	static const char *const granules[] = { "3K", "256", "1", "4G", "65537" };
+	char text[128], why[128];
+	size_t i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		snprintf(text, sizeof(text), JOB "[device a]\nbitmap = %s\n",
+			 names[i]);
+		snprintf(why, sizeof(why),
+			 "line 4: bitmap: '%s' has a blank or one of \" \\ : /",
+			 names[i]);
+		bad(text, why);
+	}
+	good(JOB "[device a]\nbitmap = a.b-\303\244,$\n");
+	for (i = 0; i < sizeof(granules) / sizeof(granules[0]); i++) {
+		snprintf(text, sizeof(text), JOB DEVICE "granularity = %s\n",
+			 granules[i]);
+		snprintf(why, sizeof(why),
+			 "line 5: granularity: '%s' is no power of two from 512 to 2G",
+			 granules[i]);
+		bad(text, why);
+	}
+	good(JOB DEVICE "granularity = 512\n");
+	good(JOB DEVICE "granularity = 2G\n");
+}
+
 static const struct check checks[] = {
 	{ "config-defaults", test_config_defaults },
 	{ "config-all-keys", test_config_all_keys },
@@ -217,6 +246,7 @@ static const struct check checks[] = {
 	{ "config-length", test_config_length },
 	{ "config-names", test_config_names },
 	{ "config-values", test_config_values },
+	{ "config-bitmaps", test_config_bitmaps },
 	{ 0 },
 };
 
