@@ -4,9 +4,11 @@
  *
  * Finds the verb, lets option.c sort out its arguments, and runs it.
  */
+#include <fcntl.h>
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "complete.h"
 #include "output.h"
@@ -198,10 +200,27 @@ static int dispatch(int argc, char **argv)
 	return run(verb, argc - words + 1, argv + words - 1);
 }
 
+/*
+ * Where stdin, stdout or stderr is closed the next file that is opened would take
+ * its place, and a line of progress would be written onto a target.  What is put
+ * there is at its end for who reads, and still fails who writes.
+ */
+static void fill_standard_files(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDONLY);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd > STDERR_FILENO)
+		close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	int ret;
 
+	fill_standard_files();
 	/* Lines of trees and blocks of heat where the terminal has them. */
 	setlocale(LC_CTYPE, "");
 	ret = dispatch(argc - 1, argv + 1);

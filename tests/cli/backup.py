@@ -132,6 +132,31 @@ def case_backup_stop_resumed():
     equal("complete", f.state())
 
 
+def case_backup_closed_files():
+    """None of a run's files takes the place of stdout or stderr."""
+    f = Files(fits=False)
+    p = subprocess.Popen(
+        ["bash", "-c", 'exec "$@" <&- >&- 2>&-', "bash", DTRACK, "backup", DEV,
+         "--target", f.target, "--speed", "64K", "--progress"],
+        env=environment(f.script))
+    end = time.monotonic() + LIMIT
+    while not os.path.exists(f.manifest):
+        true(time.monotonic() < end and p.poll() is None, "it did not begin")
+        time.sleep(0.01)
+    equal(["/dev/null"] * 3, [os.readlink(f"/proc/{p.pid}/fd/{i}") for i in range(3)])
+    p.send_signal(signal.SIGTERM)
+    equal(1, p.wait(LIMIT))
+    # A result that did not get out is none; what is not asked for is not missed.
+    for closed, status in (("<&-", 0), (">&-", 1), ("2>&-", 0), ("<&- >&- 2>&-", 1)):
+        p = subprocess.run(
+            ["bash", "-c", f'exec "$@" {closed}', "bash", DTRACK, "backup", DEV,
+             "--target", f.target, "--progress"], timeout=LIMIT, check=False,
+            env=environment(f.script), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        equal(status, p.returncode, closed)
+        with open(f.target, "rb") as t:
+            equal(True, t.read() == f.data, closed)
+
+
 def case_backup_stop_cancelled():
     f = Files(size=131072)
     run_ = stopped(f)
