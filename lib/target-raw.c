@@ -165,6 +165,7 @@ static const struct dtl_target_ops raw_ops = {
 static int open_block(struct dtrack *h, struct dtl_target *t, dev_t dev)
 {
 	char user[4400];
+	int is_readonly;
 
 	t->is_block = true;
 	t->fd = open(t->path, O_RDWR | O_EXCL | O_CLOEXEC);
@@ -175,6 +176,10 @@ static int open_block(struct dtrack *h, struct dtl_target *t, dev_t dev)
 	}
 	if (t->fd < 0 || ioctl(t->fd, BLKGETSIZE64, &t->size))
 		return dtl_open_error(h, t->path);
+	/* To open it for writing does not fail, to write does. */
+	if (!ioctl(t->fd, BLKROGET, &is_readonly) && is_readonly)
+		return dtl_fail(h, -EROFS, NULL, "Device '%s' is read-only",
+				t->path);
 	return 0;
 }
 

@@ -182,6 +182,16 @@ def case_restore_damaged():
            "No such file or directory\n"), (r.status, r.out, r.err))
 
 
+def case_readonly_device():
+    """Refused before anything is written; a kernel lets it be opened."""
+    c = Copy()
+    os.chmod(c.device, 0o400)
+    why = "Device '/dev/mock/9' is read-only"
+    c.fails("ReadOnly", f"restore /dev/mock/9: {why}", "restore", c.target, "/dev/mock/9")
+    c.fails("ReadOnly", f"backup {DEV}: {why}", "backup", DEV, "--target", "/dev/mock/9")
+    equal(3, c.dtrack("verify", DEV, "/dev/mock/9").status, "only looked at")
+
+
 def case_restore_refused():
     c = Copy(SIZE - 512)
     t = c.target

@@ -99,8 +99,8 @@ def _no_restore(device, text, kind='Busy', target=TARGET):
 @case(kernels=('uml',))
 def restore_refused():
     """This test will try to restore onto devices that are mounted, held, below
-    a tracker, too small and where the target lies, and from a target that is
-    incomplete: nothing is written."""
+    a tracker, too small, read-only and where the target lies, and from a target
+    that is incomplete: nothing is written."""
     t = _backed_up(16 * M)
     t.fill(0)
     before = dm.read(t.path, 0, t.size)
@@ -111,6 +111,9 @@ def restore_refused():
     _no_restore(Loop(8 * M).path, 'is too small: it has 8388608 bytes, '
                 'and the target 16777216', 'GenericError')
     _no_restore(TARGET, 'it is no block device', 'DeviceNotFound')
+    other = Loop(16 * M).path
+    run('blockdev', '--setro', other)
+    _no_restore(other, 'is read-only', 'ReadOnly')
     _no_restore(t.path, 'are the same or one lies on the other',
                 'GenericError', target=t.path)
 

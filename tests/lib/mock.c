@@ -977,6 +977,10 @@ int ioctl(int fd, unsigned long cmd, ...)
 		*(uint64_t *)arg = (uint64_t)st.st_size;
 		return 0;
 	}
+	if (cmd == BLKROGET && !fstat(fd, &st) && S_ISREG(st.st_mode)) {
+		*(int *)arg = !(st.st_mode & 0222);
+		return 0;
+	}
 	*(void **)&ioctl_real = real("ioctl");
 	return ioctl_real(fd, cmd, arg);
 }
