@@ -348,9 +348,24 @@ static void print_errors(struct job *job, const char *why)
 		print_error_line(job->call, why);
 }
 
+/* Not when all of it was undone: there is nothing but the error to tell. */
+static bool took_effect(const struct job *job)
+{
+	unsigned int i;
+
+	for (i = 0; i < job->doc.nr; i++) {
+		struct dtrack_action_result r = result(job, i);
+
+		if (r.run || r.state == DTRACK_RUN_COMPLETED)
+			return true;
+	}
+	return false;
+}
+
 static int tell(struct job *job, int err)
 {
 	struct call *call = job->call;
+	bool effect = !err || took_effect(job);
 	struct json_object *error = NULL;
 	int state = sum(job, err), code = EXIT_DONE;
 
@@ -361,15 +376,15 @@ static int tell(struct job *job, int err)
 		error = error_json(dtrack_errclass(call->h),
 				   dtrack_errmsg(call->h));
 		print_errors(job, dtrack_errmsg(call->h));
-	} else {
-		warn_live(job);
 	}
+	if (effect)
+		warn_live(job);
 	if (call->json)
 		result_json(job, state, error);
-	else if (!err)
-		result_table(job);
 	else
 		json_object_put(error);
+	if (effect && !call->json)
+		result_table(job);
 	return code;
 }
 

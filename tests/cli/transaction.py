@@ -323,6 +323,11 @@ def case_transaction_backup_fails():
               if other == "cancelled" else [], lines[:-1])
         equal(["incomplete" if other == "cancelled" else "complete", "incomplete"],
               f.states())
+        # The table, too: the line is of what failed alone.
+        f = TwoFiles((SIZE, 131072))
+        r = transaction(f.actions(), script=f.script, mode=mode)
+        equal((1, [other, "failed"]),
+              (r.status, [line.split()[4] for line in r.out.splitlines()[1:]]), mode)
 
 
 class RunningTransaction(Running):
