@@ -221,6 +221,12 @@ static int check_name(struct dtrack *h, const char *name)
 	struct dtl_dm_info info;
 	int ret;
 
+	/* In /dev/mapper these are something else. */
+	if (!strcmp(name, "control") || !strcmp(name, ".") ||
+	    !strcmp(name, ".."))
+		return dtl_fail(h, -EINVAL, NULL,
+				"'%s' is no name for a device: device-mapper has reserved it",
+				name);
 	if (!*name || strchr(name, '/') || strlen(name) >= sizeof(info.name))
 		return dtl_fail(h, -EINVAL, NULL,
 				"'%s' is no name for a device: 1 to 127 bytes without '/'",

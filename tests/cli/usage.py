@@ -200,6 +200,17 @@ def case_other_abi():
                      "the kernel module speaks ABI version 7, libdtrack 1"}}, r.json())
 
 
+def case_create_name():
+    """What device-mapper would refuse without a word."""
+    for name, why in (("a/b", "1 to 127 bytes without '/'"),
+                      ("n" * 128, "1 to 127 bytes without '/'"),
+                      ("control", "device-mapper has reserved it"),
+                      (".", "device-mapper has reserved it"),
+                      ("..", "device-mapper has reserved it")):
+        fails(1, "GenericError", f"create {name}: '{name}' is no name for a device: {why}",
+              "create", name, "/dev/null")
+
+
 def case_unknown_device():
     no = "Cannot find device='{0}' nor node-name='{0}'"
     fails(1, "DeviceNotFound", "bitmap show nosuch: " + no.format("nosuch"),
