@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * metrics.c - dtrack metrics: counters in Prometheus' text format.
+ * metrics.c - dtrack metrics: counters in Prometheus' text format, or in JSON.
  *
  * All samples of a metric stand together, so everything is looked at before
  * anything is printed.
@@ -29,16 +29,20 @@ struct seen {
  * struct all - all that was seen.
  * @nr: number of devices
  * @seen: them
+ * @samples: array that what is told goes into, or NULL: it is printed
  */
 struct all {
 	int nr;
 	struct seen *seen;
+	struct json_object *samples;
 };
 
-static void head(const char *name, const char *type, const char *help)
+static void head(const struct all *all, const char *name, const char *type,
+		 const char *help)
 {
-	printf("# HELP dtrack_%s %s\n# TYPE dtrack_%s %s\n", name, help, name,
-	       type);
+	if (!all->samples)
+		printf("# HELP dtrack_%s %s\n# TYPE dtrack_%s %s\n", name, help,
+		       name, type);
 }
 
 /* A label's value: what is hostile is escaped or replaced. */
@@ -56,16 +60,64 @@ static void print_label(const char *name, const char *value)
 	free(text);
 }
 
-static void print_name(const char *metric, const struct seen *seen)
+struct label {
+	const char *name, *value;
+};
+
+static void print_sample(const char *metric, const struct label *labels,
+			 size_t nr, struct json_object *value)
+{
+	size_t i;
+
+	printf("dtrack_%s{", metric);
+	for (i = 0; i < nr; i++) {
+		if (i)
+			putchar(',');
+		print_label(labels[i].name, labels[i].value);
+	}
+	printf("} %s\n", json_object_get_string(value));
+}
+
+static struct json_object *sample_json(const char *metric,
+				       const struct label *labels, size_t nr,
+				       struct json_object *value)
+{
+	struct json_object *o = json_object_new_object();
+	struct json_object *of = json_object_new_object();
+	char name[64];
+	size_t i;
+
+	snprintf(name, sizeof(name), "dtrack_%s", metric);
+	for (i = 0; i < nr; i++)
+		json_object_object_add(of, labels[i].name,
+				       text_json(labels[i].value));
+	json_object_object_add(o, "name", json_object_new_string(name));
+	json_object_object_add(o, "labels", of);
+	json_object_object_add(o, "value", json_object_get(value));
+	return o;
+}
+
+/* @key, @label: what is told beside the device, or NULL; @value is freed. */
+static void sample(const struct all *all, const char *metric,
+		   const struct seen *seen, const char *key, const char *label,
+		   struct json_object *value)
 {
 	char number[32];
+	const struct label labels[] = {
+		{ "device", seen->info.name[0] ? seen->info.name : number },
+		{ "number", number },
+		{ key, label },
+	};
+	size_t nr = key ? 3 : 2;
 
 	snprintf(number, sizeof(number), "%u:%u", seen->dev.major,
 		 seen->dev.minor);
-	printf("dtrack_%s{", metric);
-	print_label("device", seen->info.name[0] ? seen->info.name : number);
-	putchar(',');
-	print_label("number", number);
+	if (all->samples)
+		json_object_array_add(all->samples,
+				      sample_json(metric, labels, nr, value));
+	else
+		print_sample(metric, labels, nr, value);
+	json_object_put(value);
 }
 
 /* ---- Devices ------------------------------------------------------------ */
@@ -74,16 +126,14 @@ static void print_device(const struct all *all)
 {
 	int i;
 
-	head("device_size_bytes", "gauge", "Size of the tracked device.");
-	for (i = 0; i < all->nr; i++) {
-		print_name("device_size_bytes", &all->seen[i]);
-		printf("} %" PRIu64 "\n", all->seen[i].info.bytes);
-	}
-	head("device_bitmaps", "gauge", "Number of bitmaps of the device.");
-	for (i = 0; i < all->nr; i++) {
-		print_name("device_bitmaps", &all->seen[i]);
-		printf("} %u\n", all->seen[i].info.nr_bitmaps);
-	}
+	head(all, "device_size_bytes", "gauge", "Size of the tracked device.");
+	for (i = 0; i < all->nr; i++)
+		sample(all, "device_size_bytes", &all->seen[i], NULL, NULL,
+		       json_object_new_uint64(all->seen[i].info.bytes));
+	head(all, "device_bitmaps", "gauge", "Number of bitmaps of the device.");
+	for (i = 0; i < all->nr; i++)
+		sample(all, "device_bitmaps", &all->seen[i], NULL, NULL,
+		       json_object_new_uint64(all->seen[i].info.nr_bitmaps));
 }
 
 static const struct {
@@ -96,8 +146,8 @@ static const struct {
 	{ "other", offsetof(struct dtrack_writes, others) },
 };
 
-static void print_tallies(const struct seen *seen, const char *metric,
-			  size_t member)
+static void print_tallies(const struct all *all, const struct seen *seen,
+			  const char *metric, size_t member)
 {
 	const char *writes = (const char *)&seen->info.writes;
 	size_t k;
@@ -106,36 +156,38 @@ static void print_tallies(const struct seen *seen, const char *metric,
 		__u64 value;
 
 		memcpy(&value, writes + kinds[k].tally + member, sizeof(value));
-		print_name(metric, seen);
-		printf(",kind=\"%s\"} %" PRIu64 "\n", kinds[k].name,
-		       (uint64_t)value);
+		sample(all, metric, seen, "kind", kinds[k].name,
+		       json_object_new_uint64(value));
 	}
 }
 
 static void print_writes(const struct all *all)
 {
+	char seconds[32];
 	int i;
 
-	head("marked_requests_total", "counter",
+	head(all, "marked_requests_total", "counter",
 	     "Requests that changed data and were marked, since the device was made.");
 	for (i = 0; i < all->nr; i++)
-		print_tallies(&all->seen[i], "marked_requests_total",
+		print_tallies(all, &all->seen[i], "marked_requests_total",
 			      offsetof(struct dtrack_tally, nr));
-	head("marked_bytes_total", "counter", "Bytes of these requests.");
+	head(all, "marked_bytes_total", "counter", "Bytes of these requests.");
 	for (i = 0; i < all->nr; i++)
-		print_tallies(&all->seen[i], "marked_bytes_total",
+		print_tallies(all, &all->seen[i], "marked_bytes_total",
 			      offsetof(struct dtrack_tally, bytes));
-	head("last_mark_seconds", "gauge",
+	head(all, "last_mark_seconds", "gauge",
 	     "Seconds since the last of these requests; none if there was none.");
 	for (i = 0; i < all->nr; i++) {
 		const struct dtrack_dev_info *info = &all->seen[i].info;
 
 		if (!info->counted || info->writes.idle == UINT64_MAX)
 			continue;
-		print_name("last_mark_seconds", &all->seen[i]);
-		printf("} %" PRIu64 ".%03u\n",
-		       (uint64_t)info->writes.idle / 1000,
-		       (unsigned int)(info->writes.idle % 1000));
+		snprintf(seconds, sizeof(seconds), "%" PRIu64 ".%03u",
+			 (uint64_t)info->writes.idle / 1000,
+			 (unsigned int)(info->writes.idle % 1000));
+		sample(all, "last_mark_seconds", &all->seen[i], NULL, NULL,
+		       json_object_new_double_s((double)info->writes.idle / 1000,
+						seconds));
 	}
 }
 
@@ -181,17 +233,16 @@ static uint64_t value_of(const struct dtrack_bitmap_info *info, size_t i)
 	return value;
 }
 
-static void print_bitmaps(const struct seen *seen, size_t i)
+static void print_bitmaps(const struct all *all, const struct seen *seen,
+			  size_t i)
 {
 	const struct dtrack_bitmap_info *info;
 	unsigned int k;
 
-	for (k = 0; (info = dtrack_bitmaps_at(seen->bitmaps, k)); k++) {
-		print_name(of_bitmap[i].name, seen);
-		putchar(',');
-		print_label("bitmap", (const char *)info->name);
-		printf("} %" PRIu64 "\n", value_of(info, i));
-	}
+	for (k = 0; (info = dtrack_bitmaps_at(seen->bitmaps, k)); k++)
+		sample(all, of_bitmap[i].name, seen, "bitmap",
+		       (const char *)info->name,
+		       json_object_new_uint64(value_of(info, i)));
 }
 
 static void print_all(const struct all *all)
@@ -202,9 +253,9 @@ static void print_all(const struct all *all)
 	print_device(all);
 	print_writes(all);
 	for (i = 0; i < ARRAY_SIZE(of_bitmap); i++) {
-		head(of_bitmap[i].name, "gauge", of_bitmap[i].help);
+		head(all, of_bitmap[i].name, "gauge", of_bitmap[i].help);
 		for (k = 0; k < all->nr; k++)
-			print_bitmaps(&all->seen[k], i);
+			print_bitmaps(all, &all->seen[k], i);
 	}
 }
 
@@ -227,19 +278,24 @@ static int look(struct call *call, struct all *all, struct dtrack_dev dev)
 
 static int look_at(struct call *call, const struct dtrack_dev *devs, int nr)
 {
-	struct all all = { 0, calloc((size_t)nr + 1, sizeof(*all.seen)) };
+	struct all all = { 0, calloc((size_t)nr + 1, sizeof(*all.seen)), NULL };
 	int i, ret = 0;
 
 	if (!all.seen)
 		return failed_with(call, "GenericError", strerror(ENOMEM));
+	if (call->json)
+		all.samples = json_object_new_array();
 	for (i = 0; !ret && i < nr; i++)
 		ret = look(call, &all, devs[i]);
 	if (ret)
 		ret = failed(call);
 	else
 		print_all(&all);
+	if (!ret && all.samples)
+		print_json(json_object_get(all.samples));
 	for (i = 0; i < all.nr; i++)
 		dtrack_bitmaps_free(all.seen[i].bitmaps);
+	json_object_put(all.samples);
 	free(all.seen);
 	return ret;
 }
@@ -249,8 +305,6 @@ static int run(struct call *call)
 	struct dtrack_dev one, *devs = NULL;
 	int nr, ret;
 
-	if (call->json)
-		return usage_error(call, "--json: the format is Prometheus'");
 	if (call->argc) {
 		if (dtrack_dev_find(call->h, call->argv[0], &one))
 			return failed(call);
@@ -272,5 +326,5 @@ const struct verb verb_metrics = {
 	.details =
 "In its text format, for the textfile collector of the node exporter:\n"
 "	dtrack metrics >FILE.tmp && mv FILE.tmp FILE.prom\n"
-"There is no --json.",
+"With --json the same samples as an array of name, labels and value.",
 };

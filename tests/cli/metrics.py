@@ -62,6 +62,12 @@ def case_metrics():
     only = exposition(succeeds("metrics", "other", script=TREE).out)
     equal({other}, {labels for _, labels in only})
     equal({}, exposition(succeeds("metrics", script="").out))
+    doc = succeeds("metrics", "--json", script=TREE + WRITES).json()
+    equal({("name", "labels", "value")}, {tuple(sample) for sample in doc})
+    equal(want, {(sample["name"], tuple(sorted(sample["labels"].items()))):
+                 sample["value"] for sample in doc})
+    equal(len(want), len(doc), "samples")
+    equal("[]\n", succeeds("metrics", "--json", script="").out)
 
 
 def case_metrics_hostile_names():
@@ -71,13 +77,8 @@ def case_metrics_hostile_names():
                        env=environment(script), check=True)
     got = exposition(p.stdout.decode())
     equal({'a"b\\c'}, {dict(labels)["device"] for _, labels in got})
+    equal({'a"b\\c'}, {sample["labels"]["device"] for sample in
+                       succeeds("metrics", "--json", script=script).json()})
     equal(1, got["dtrack_bitmap_inconsistent",
                  (("bitmap", "\xff{}"), ("device", 'a"b\\c'),
                   ("number", "4001:7"))])
-
-
-def case_metrics_usage():
-    r = run("metrics", "--json")
-    equal((2, {"error": {"class": "Usage", "message":
-                         "--json: the format is Prometheus'"}}),
-          (r.status, r.json()))
