@@ -114,7 +114,7 @@ static int help_all(void)
 	printf("\n'dtrack VERB --help' says more. Sizes take K, M, G, T (powers of 1024).\n"
 	       "DEV is a path if it contains '/', otherwise a device-mapper name.\n"
 	       "Exit status: 0 done, 1 failed or cancelled, 2 wrong usage,\n"
-	       "3 verify found a difference.\n");
+	       "3 verify found a difference, check a fault, or restore --force damage.\n");
 	return EXIT_DONE;
 }
 
