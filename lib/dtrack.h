@@ -955,8 +955,10 @@ struct dtrack_verify_options {
  * @found: whether something was
  * @live: the device is in use: what differs may have been written meanwhile
  * @bytes_total: bytes that should be there: of the device, else by the manifest
- * @bytes_checked: bytes of them that were compared with the device, or have a
- *	checksum that is known: in the target or in what it lies over
+ * @bytes_checked: bytes of them that were compared, with the device, or with a
+ *	checksum in the image that they come from: the target or one that it lies
+ *	over.  What an image has itself hides what lies below it, which is compared
+ *	and does not count
  * @bytes_different: bytes in what was found
  * @images: number of images that were compared with their checksums, the target
  *	among them

@@ -46,7 +46,8 @@
  * @lost: something is missing, or cannot be opened
  * @unchecked: why one below was not checked, or ""
  * @unreadable: some of @target could not be read
- * @checked: what has a checksum
+ * @settled: what is had from @target or an image over it, checked or not: there
+ *	the content does not come from below
  * @bytes_before: of the images over @target
  * @bytes_all: of all
  * @finding: what is found
@@ -71,7 +72,7 @@ struct dtrack_verify {
 	bool lost;
 	char unchecked[DTL_MSG_LEN];
 	bool unreadable;
-	struct dtr_bitmap checked;
+	struct dtr_bitmap settled;
 	uint64_t bytes_before;
 	uint64_t bytes_all;
 	struct dtl_finding finding;
@@ -217,9 +218,9 @@ static int begin_checked(struct dtrack_verify *v)
 	unit = look_ahead(v);
 	dtl_error_restore(v->h, &first);
 	if (bytes)
-		ret = dtl_bits_init(v->h, &v->checked, bytes, unit);
+		ret = dtl_bits_init(v->h, &v->settled, bytes, unit);
 	if (bytes && !ret)
-		v->finding.known = &v->checked;
+		v->finding.known = &v->settled;
 	return ret;
 }
 
@@ -293,7 +294,7 @@ void dtrack_verify_free(struct dtrack_verify *v)
 	if (!v)
 		return;
 	if (v->finding.known)
-		dtr_bitmap_exit(&v->checked);
+		dtr_bitmap_exit(&v->settled);
 	dtl_sums_close(&v->sums);
 	dtl_source_close(&v->device);
 	dtl_source_close(&v->target);
@@ -398,6 +399,20 @@ static int scan(struct dtrack_verify *v, uint64_t bytes)
 	return ret;
 }
 
+/* What an image above hides, or has of its own, is not of the content. */
+static int scan_counted(struct dtrack_verify *v, uint64_t bytes)
+{
+	uint64_t before;
+	int ret;
+
+	if (!v->finding.known)
+		return scan(v, bytes);
+	before = dtr_bitmap_dirty_bytes(&v->settled);
+	ret = scan(v, bytes);
+	v->result.bytes_checked += dtr_bitmap_dirty_bytes(&v->settled) - before;
+	return ret;
+}
+
 /* What only one of both has; a block device may be larger than its content. */
 static void judge_sizes(struct dtrack_verify *v, uint64_t want)
 {
@@ -436,27 +451,49 @@ static void not_checked(struct dtrack_verify *v, const char *fmt, ...)
 	va_end(ap);
 }
 
+/* What comes from here and was not checked; what lies below it does not count. */
+static void hide(struct dtrack_verify *v, uint64_t start, uint64_t end)
+{
+	if (v->finding.known)
+		dtl_bits_set(&v->settled, start, end - start);
+}
+
 /* Each cluster of the image's own has something that its run wrote. */
+static void look_at_gap(struct dtrack_verify *v, uint64_t start, uint64_t end,
+			bool last)
+{
+	const uint64_t cluster = v->target.cluster;
+	uint64_t at = (start + cluster - 1) & -cluster;
+
+	hide(v, start, end);
+	if (at + cluster <= end || (last && at < end))
+		not_checked(v, "'%s' has something at byte %" PRIu64
+			    " of which there is no checksum", v->path, at);
+}
+
 static int look_at_own(void *opaque, const struct dtrack_range *own)
 {
+	uint64_t at = own->start, end = own->start + own->length, to;
 	struct dtrack_verify *v = opaque;
-	const uint64_t cluster = v->target.cluster;
-	uint64_t at = own->start, end = own->start + own->length;
 	struct dtrack_range known;
 	int ret;
 
-	while (at < end) {
+	for (; at < end; at = known.start + known.length) {
 		ret = dtl_sums_find(v->h, &v->sums, at, &known);
 		if (ret < 0)
 			return ret;
-		if (!ret || known.start >= at + cluster) {
-			not_checked(v, "'%s' has something at byte %" PRIu64
-				    " of which there is no checksum", v->path,
-				    at);
-			return 1;
-		}
-		at = (known.start + known.length + cluster - 1) & -cluster;
+		to = ret && known.start < end ? known.start : end;
+		if (at < to)
+			look_at_gap(v, at, to, to == end);
+		if (to == end)
+			break;
 	}
+	return 0;
+}
+
+static int hide_own(void *opaque, const struct dtrack_range *own)
+{
+	hide(opaque, own->start, own->start + own->length);
 	return 0;
 }
 
@@ -469,14 +506,20 @@ static int check_own(struct dtrack_verify *v)
 	char real[PATH_MAX];
 	int ret;
 
-	if (v->device_name || !v->manifest.backing[0] || v->sums.fd < 0 ||
-	    v->options.flags & DTRACK_VERIFY_ALONE || !v->target.cluster ||
-	    !realpath(v->path, real))
+	if (v->device_name || !v->manifest.backing[0] ||
+	    v->options.flags & DTRACK_VERIFY_ALONE)
 		return 0;
-	ret = dtl_qemu_map(v->h, real, look_at_own, v);
-	if (ret == -ENOLINK)
-		tell(v, "%s", dtrack_errmsg(v->h));
-	return ret == 1 || ret == -ENOLINK ? 0 : ret;
+	if (!v->target.cluster || !realpath(v->path, real)) {
+		hide(v, 0, v->manifest.size);
+		return 0;
+	}
+	ret = dtl_qemu_map(v->h, real, v->sums.fd < 0 ? hide_own : look_at_own,
+			   v);
+	if (ret != -ENOLINK)
+		return ret;
+	tell(v, "%s", dtrack_errmsg(v->h));
+	hide(v, 0, v->manifest.size);
+	return 0;
 }
 
 static int check_one(struct dtrack_verify *v, uint64_t want)
@@ -484,7 +527,7 @@ static int check_one(struct dtrack_verify *v, uint64_t want)
 	int ret = 0;
 
 	if (v->device_name || v->sums.fd >= 0)
-		ret = scan(v, min_u64(want, v->target.size));
+		ret = scan_counted(v, min_u64(want, v->target.size));
 	if (!ret)
 		ret = check_own(v);
 	if (!ret)
@@ -597,8 +640,7 @@ static int verify(struct dtrack_verify *v)
 	ret = check_all_below(v);
 	if (ret || !v->finding.known)
 		return ret;
-	v->result.bytes_checked = dtr_bitmap_dirty_bytes(&v->checked);
-	return dtl_bits_whole(v->h, &v->checked);
+	return dtl_bits_whole(v->h, &v->settled);
 }
 
 /* Return: as dtrack_verify_execute(). */
