@@ -247,6 +247,19 @@ int dtrack_fs_new(struct dtrack *h, const struct dtrack_dev *devs,
 int dtrack_fs_freeze(struct dtrack_fs *fs);
 
 /**
+ * dtrack_fs_freeze_while() - the same, unless it takes too long.
+ * @fs: the file systems
+ * @may: asked before each of them whether to go on; 0 thaws those before
+ * @opaque: handed to it
+ *
+ * One that is being frozen is waited for.
+ *
+ * Return: as dtrack_fs_freeze(); -ETIMEDOUT when @may said no.
+ */
+int dtrack_fs_freeze_while(struct dtrack_fs *fs, int (*may)(void *opaque),
+			   void *opaque);
+
+/**
  * dtrack_fs_thaw() - let all go on.
  * @fs: the file systems; also of a process that was forked after
  *	dtrack_fs_new(), and froze them

@@ -141,35 +141,66 @@ int dtrack_fs_thaw(struct dtrack_fs *fs)
 	return ret;
 }
 
-/* One that somebody else has frozen stays as it is. */
-static int take_back(struct dtrack_fs *fs, unsigned int nr)
+/*
+ * The first @nr, in vain: @err has words.  One that somebody else has frozen stays
+ * as it is.
+ */
+static int take_back(struct dtrack_fs *fs, unsigned int nr, int err)
 {
-	const struct place *p = &fs->place[nr], *stuck = NULL;
-	int err = errno;
+	const struct place *stuck = NULL;
+	struct dtl_error why;
 
 	while (nr--) {
 		if (ioctl(fs->place[nr].fd, FITHAW, 0))
 			stuck = &fs->place[nr];
 		fs->place[nr].frozen = false;
 	}
-	if (stuck)
-		return dtl_fail(fs->h, -err, NULL,
-				"Could not freeze '%s': %s; and '%s' could not be thawed",
-				p->point, strerror(err), stuck->point);
-	return dtl_fail(fs->h, -err, NULL, "Could not freeze '%s': %s",
-			p->point, strerror(err));
+	if (!stuck)
+		return err;
+	dtl_error_save(fs->h, &why);
+	return dtl_fail(fs->h, err, why.cls,
+			"%s; and '%s' could not be thawed", why.msg,
+			stuck->point);
+}
+
+static int freeze_one(struct dtrack_fs *fs, struct place *p)
+{
+	if (ioctl(p->fd, FIFREEZE, 0))
+		return dtl_fail(fs->h, -errno, NULL,
+				"Could not freeze '%s': %s", p->point,
+				strerror(errno));
+	p->frozen = true;
+	return 0;
+}
+
+int dtrack_fs_freeze_while(struct dtrack_fs *fs, int (*may)(void *opaque),
+			   void *opaque)
+{
+	unsigned int i;
+	int ret = 0;
+
+	for (i = 0; !ret && i < fs->nr; i++) {
+		if (may(opaque))
+			ret = freeze_one(fs, &fs->place[i]);
+		else
+			ret = dtl_fail(fs->h, -ETIMEDOUT, NULL,
+				       "Could not freeze '%s': it took too long",
+				       fs->place[i].point);
+		if (ret)
+			ret = take_back(fs, i, ret);
+	}
+	return ret;
+}
+
+static int always(void *opaque)
+{
+	(void)opaque;
+	return 1;
 }
 
 int dtrack_fs_freeze(struct dtrack_fs *fs)
 {
-	unsigned int i;
-
-	for (i = 0; i < fs->nr; i++) {
-		if (ioctl(fs->place[i].fd, FIFREEZE, 0))
-			return take_back(fs, i);
-		fs->place[i].frozen = true;
-	}
-	return 0;
+	return dtrack_fs_freeze_while(fs, always, NULL);
 }
 
 static int call_held(struct dtrack_fs *fs, int (*call)(void *opaque),

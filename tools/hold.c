@@ -4,6 +4,7 @@
  * that keeps them.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -32,6 +33,25 @@ struct word {
 	char why[HOLD_WHY_LEN];
 };
 
+/* ---- Time ---------------------------------------------------------------- */
+
+/* In milliseconds. */
+static int64_t now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Whether the other side wants no more, or has something to say. */
+static bool is_over(int fd, int ms)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return poll(&p, 1, ms) > 0;
+}
+
 /* ---- Holding and releasing ---------------------------------------------- */
 
 static void fail(struct word *w, const char *why)
@@ -56,13 +76,42 @@ static bool hook(const struct hold *hold, const char *which,
 	return false;
 }
 
-/* @frozen: result: the file systems are */
-static void take(const struct hold *hold, int fd, struct word *w, bool *frozen)
+/**
+ * struct patience - how long what is being held may take.
+ * @fd: to the other side, which may want no more
+ * @until: when the limit is reached
+ */
+struct patience {
+	int fd;
+	int64_t until;
+};
+
+static int may_freeze(void *opaque)
 {
-	*frozen = hook(hold, "hold", hold->c->hold, fd, w) && hold->fs &&
-		  !dtrack_fs_freeze(hold->fs);
-	if (!w->failed && hold->fs && !*frozen)
-		fail(w, dtrack_errmsg(hold->h));
+	const struct patience *p = opaque;
+
+	return now() < p->until && !is_over(p->fd, 0);
+}
+
+static bool freeze(const struct hold *hold, struct patience *p, struct word *w)
+{
+	int ret = dtrack_fs_freeze_while(hold->fs, may_freeze, p);
+	char line[HOLD_WHY_LEN];
+
+	if (!ret)
+		return true;
+	snprintf(line, sizeof(line), "It took more than the %" PRIu64 " s of hold-limit",
+		 hold->c->hold_limit);
+	fail(w, ret == -ETIMEDOUT ? line : dtrack_errmsg(hold->h));
+	return false;
+}
+
+/* @frozen: result: the file systems are */
+static void take(const struct hold *hold, struct patience *p, struct word *w,
+		 bool *frozen)
+{
+	*frozen = hook(hold, "hold", hold->c->hold, p->fd, w) && hold->fs &&
+		  freeze(hold, p, w);
 }
 
 static void thaw(const struct hold *hold, struct word *w)
@@ -87,22 +136,6 @@ static void release(const struct hold *hold, bool frozen, struct word *w)
 
 /* ---- The keeper --------------------------------------------------------- */
 
-static time_t now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec;
-}
-
-/* Whether the other side wants no more, or has something to say. */
-static bool is_over(int fd, int ms)
-{
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-
-	return poll(&p, 1, ms) > 0;
-}
-
 /* A terminal, and whoever ends all that has our name, shall not end it. */
 static void become_keeper(void)
 {
@@ -121,11 +154,11 @@ static void say(int fd, const struct word *w)
 }
 
 /* Return: whether the limit was reached. */
-static bool wait_held(int fd, pid_t run, time_t until)
+static bool wait_held(int fd, pid_t run, int64_t until)
 {
-	time_t left = until - now();
+	int64_t left = until - now();
 
-	if (is_over(fd, left > 0 ? (int)left * 1000 : 0))
+	if (is_over(fd, left > 0 ? (int)left : 0))
 		return false;
 	kill(run, SIGALRM);
 	is_over(fd, GRACE_MS);
@@ -135,15 +168,18 @@ static bool wait_held(int fd, pid_t run, time_t until)
 __attribute__((noreturn))
 static void keep(const struct hold *hold, int fd, pid_t run)
 {
-	time_t until = now() + (time_t)hold->c->hold_limit;
+	struct patience p = {
+		.fd = fd,
+		.until = now() + (int64_t)hold->c->hold_limit * 1000,
+	};
 	struct word held = { 0 }, released = { 0 };
 	bool frozen;
 
 	become_keeper();
-	take(hold, fd, &held, &frozen);
+	take(hold, &p, &held, &frozen);
 	say(fd, &held);
 	if (!held.failed)
-		released.late = wait_held(fd, run, until);
+		released.late = wait_held(fd, run, p.until);
 	release(hold, frozen, &released);
 	say(fd, &released);
 	_exit(0);

@@ -132,6 +132,51 @@ def case_run_hold_limit():
     n.night("incremental")
 
 
+def mounts():
+    """Two devices are mounted, as far as the command knows: the kernel's lines of two
+    file systems that there are everywhere."""
+    root = os.path.join(scratch, "root")
+    os.makedirs(os.path.join(root, "proc/self"), exist_ok=True)
+    with open("/proc/self/mountinfo") as f:
+        lines = {fields[4]: fields for fields in map(str.split, f)}
+    with open(os.path.join(root, "proc/self/mountinfo"), "w") as f:
+        for i, point in enumerate(("/proc", "/sys")):
+            fields = lines[point]
+            f.write(" ".join([*fields[:2], f"4001:{7 + i}", *fields[3:]]) + "\n")
+            device = os.path.join(root, f"sys/dev/block/4001:{7 + i}")
+            os.makedirs(device, exist_ok=True)
+            with open(os.path.join(device, "uevent"), "w") as event:
+                event.write(f"DEVNAME=mock/{7 + i}\n")
+    return f"ROOT {root}\n"
+
+
+def freezes():
+    return [line for line in read_log() if line.startswith(("FIFREEZE", "FITHAW"))]
+
+
+def case_run_hold_limit_between_freezes():
+    """It is looked at before each file system, not when all stand still."""
+    n = Held(nr=2)
+    n.night("full", FIRST)
+    n.heard()
+    n.hooks(fsfreeze="copy")
+    n.night("incremental", more=mounts())
+    equal(2 * ["FIFREEZE"] + 2 * ["FITHAW"], freezes())
+    equal(["hold", "release"], n.heard())
+    n.hooks(fsfreeze="copy", hold_limit=3)
+    n.fails("It took more than the 3 s of hold-limit", more=mounts() + "SLOW 3000\n")
+    equal(["FIFREEZE", "FITHAW"], freezes())
+    equal(["hold", "release"], n.heard())
+    n.hooks(hold=n.say("hold") + "; sleep 1.1", fsfreeze="copy", hold_limit=1)
+    n.fails("It took more than the 1 s of hold-limit", more=mounts())
+    equal([], freezes())
+    equal(["hold", "release"], n.heard())
+    n.hooks(fsfreeze="copy")
+    n.fails("Could not freeze '/sys': Device or resource busy", cls="GenericError",
+            more=mounts() + "SKIP FIFREEZE 1\nFAIL FIFREEZE EBUSY\n")
+    equal(["FIFREEZE", "FIFREEZE failed", "FITHAW"], freezes())
+
+
 def case_run_hold_cancelled():
     """While the hook runs, and while it is copied."""
     for hold, speed in (("; sleep 1000", "64K"), ("", "4K")):

@@ -79,6 +79,7 @@ static struct {
 	unsigned int nr_runs;
 	uint64_t runs[MAX];
 	uint64_t step;
+	unsigned int slow;
 	struct device devs[MAX];
 	struct bitmap bitmaps[MAX];
 	struct dtrack_range extents[MAX];
@@ -334,6 +335,8 @@ static void take_line(char *line)
 		add_writes(word);
 	} else if (!strcmp(word[0], "DM") && nr >= 4) {
 		add_dm(word, nr);
+	} else if (!strcmp(word[0], "SLOW") && nr == 2) {
+		m.slow = (unsigned int)atoi(word[1]);
 	} else if (!strcmp(word[0], "ROOT") && nr == 2) {
 		snprintf(m.root, sizeof(m.root), "%s", word[1]);
 	} else {
@@ -953,6 +956,22 @@ static int mock_ioctl(unsigned long cmd, void *arg)
 	return ret;
 }
 
+static int freeze_fs(unsigned long cmd)
+{
+	const char *name = cmd == FIFREEZE ? "FIFREEZE" : "FITHAW";
+	int ret, err;
+
+	if (cmd == FIFREEZE && m.slow)
+		usleep(m.slow * 1000);
+	pthread_mutex_lock(&lock);
+	ret = told_to_fail(name) ? -1 : 0;
+	err = errno;
+	note("%s%s\n", name, ret ? " failed" : "");
+	pthread_mutex_unlock(&lock);
+	errno = err;
+	return ret;
+}
+
 /* ---- What the C library would have done --------------------------------- */
 
 int ioctl(int fd, unsigned long cmd, ...)
@@ -968,6 +987,8 @@ int ioctl(int fd, unsigned long cmd, ...)
 	load();
 	if (_IOC_TYPE(cmd) == DTRACK_IOC_TYPE)
 		return mock_ioctl(cmd, arg);
+	if (cmd == FIFREEZE || cmd == FITHAW)
+		return freeze_fs(cmd);
 	/* /dev/mock/N is a file. */
 	if (cmd == BLKSSZGET && !fstat(fd, &st) && S_ISREG(st.st_mode)) {
 		*(unsigned int *)arg = 512;

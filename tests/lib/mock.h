@@ -39,6 +39,8 @@
  *					readonly or -; TYPE - for no table.
  *					Without any such line it refuses all
  *	ROOT PATH			/sys and /proc are below PATH
+ *	SLOW MS				a file system takes so long to freeze; none
+ *					is really frozen
  *
  * A freeze succeeds and gives the generation, but the bitmap stays as scripted.
  * What is added, removed and enabled stays so.  For the rest only actions within
