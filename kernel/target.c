@@ -410,8 +410,8 @@ static void target_status(struct dm_target *ti, status_type_t type,
 /* @argc words from the bitmap's name on; what they ask for goes into @a. */
 static int parse_add(struct dtr_action *a, unsigned int argc, char **argv)
 {
-	if (argc == 2 &&
-	    (kstrtou64(argv[1], 10, &a->granularity) || !a->granularity))
+	if (argc == 2 && (kstrtou64(argv[1], 10, &a->granularity) ||
+			  dtr_granularity_shift(a->granularity) < 0))
 		return -EINVAL;
 	return 0;
 }
@@ -453,20 +453,27 @@ static const struct {
 	{ "bitmap-reclaim", 1, 1, DTRACK_ACTION_RECLAIM },
 };
 
+/* What -EINVAL means is left in @error. */
 static int run_message(struct dtr_action *a, unsigned int i, unsigned int argc,
-		       char **argv)
+		       char **argv, const char **error)
 {
 	unsigned int failed;
 	int r = 0;
 
+	*error = "Wrong number of words in message";
 	if (argc < messages[i].min || argc > messages[i].max)
 		return -EINVAL;
 	a->type = messages[i].type;
 	a->name = argv[0];
+	*error = "Granularity must be power of 2, at least 512 and at most 2147483648";
 	if (messages[i].parse)
 		r = messages[i].parse(a, argc, argv);
-	if (!r)
+	if (!r) {
+		*error = a->type == DTRACK_ACTION_ADD ?
+			 "Invalid bitmap name" :
+			 "A freeze in mode 'never' cannot abdicate";
 		r = dtr_transact(a, 1, &failed);
+	}
 	kfree(a->sources);
 	return r;
 }
@@ -474,6 +481,7 @@ static int run_message(struct dtr_action *a, unsigned int i, unsigned int argc,
 static int target_message(struct dm_target *ti, unsigned int argc, char **argv,
 			  char *result, unsigned int maxlen)
 {
+	const char *error = "Unknown message";
 	struct dtr_target *dt = ti->private;
 	unsigned int i, noio;
 	struct dtr_action *a;
@@ -487,9 +495,13 @@ static int target_message(struct dm_target *ti, unsigned int argc, char **argv,
 		r = -ENOMEM;
 	for (i = 0; a && i < ARRAY_SIZE(messages); i++)
 		if (!strcmp(argv[0], messages[i].name))
-			r = run_message(a, i, argc - 1, argv + 1);
+			r = run_message(a, i, argc - 1, argv + 1, &error);
 	kfree(a);
 	memalloc_noio_restore(noio);
+	/* The other errnos say it all. */
+	if (r == -EINVAL)
+		DMERR("%s: %s", dm_device_name(dm_table_get_md(ti->table)),
+		      error);
 	return r;
 }
 

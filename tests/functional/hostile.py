@@ -89,6 +89,31 @@ def hostile_messages():
         same(t.state(), before, f'after {message!r}')
 
 
+@case(kernels=('uml',))
+def malformed_message_is_explained():
+    """This test will send malformed messages: the kernel log names the field."""
+    t = tracked(bitmaps={'b': 64 * K})
+    t.freeze('b', abi.NEVER, flags=abi.FREEZE_NO_OWNER)
+    log = os.open('/dev/kmsg', os.O_RDONLY | os.O_NONBLOCK)
+    dm.cleanup.callback(os.close, log)
+    os.lseek(log, 0, os.SEEK_END)
+    granularity = ('Granularity must be power of 2, at least 512 and at most '
+                   '2147483648')
+    words = 'Wrong number of words in message'
+    for message, why in (
+            ('x b', 'Unknown message'), ('bitmap-add', words),
+            ('bitmap-remove b x', words), ('bitmap-add n 64k', granularity),
+            ('bitmap-add n 513', granularity), ('bitmap-add n 0', granularity),
+            ('bitmap-add a:b', 'Invalid bitmap name'),
+            (f'bitmap-add {"n" * 1024} 512', 'Invalid bitmap name'),
+            ('bitmap-abdicate b', "A freeze in mode 'never' cannot abdicate")):
+        with fails('EINVAL'):
+            t.message(message)
+        line = os.read(log, 8192).decode().split(';', 1)[1]
+        same(line, f'device-mapper: dirtytrack: {t.dev[0]}:{t.dev[1]}: '
+             f'{why}\n', message)
+
+
 def _sweep(program):
     if not os.path.exists(program):
         raise Skip('no 32-bit C library on the machine that built it')
