@@ -1105,7 +1105,8 @@ int dtrack_manifest_read(struct dtrack *h, const char *target,
  * @size: sizeof(struct dtrack_restore_options)
  * @flags: DTRACK_RESTORE_*
  * @target: what a run has written, as in struct dtrack_run_options but without
- *	",backing=", or any raw image
+ *	",backing=", or any raw image; -EINVAL for what looks like a qcow2 image,
+ *	without a manifest that says so and without "qcow2:" or "raw:"
  * @device: a block device, tracked or not: a path if it contains '/', else a dm
  *	name
  * @jobs: requests in flight; more than 256, or 128 with DTRACK_RESTORE_DELTA, is

@@ -192,13 +192,43 @@ static int name_files(struct dtrack *h, const char *name, struct dtl_source *s)
 	return 0;
 }
 
-/* Without a prefix: what a guest has written must not be taken for an image. */
-static bool is_image(struct dtrack *h, const struct dtl_source *s)
+/* Of a file; on a device it may be what the device has. */
+static bool looks_like_qcow2(const char *path)
+{
+	static const char magic[4] = { 'Q', 'F', 'I', '\xfb' };
+	char head[sizeof(magic)];
+	struct stat st;
+	bool found;
+	int fd;
+
+	if (stat(path, &st) || !S_ISREG(st.st_mode))
+		return false;
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	found = fd >= 0 &&
+		pread(fd, head, sizeof(head), 0) == (ssize_t)sizeof(head) &&
+		!memcmp(head, magic, sizeof(magic));
+	dtl_close(fd);
+	return found;
+}
+
+/*
+ * Without a prefix its manifest alone says what a file is: what a guest has
+ * written must not be taken for an image.  Nor is an image that has lost its
+ * manifest a raw one: restored as that it would ruin the device.
+ */
+static int find_form(struct dtrack *h, const struct dtl_source *s, bool *qcow2)
 {
 	struct dtl_manifest m;
 
-	return s->manifest[0] && !dtl_manifest_load(h, s->manifest, &m) &&
-	       m.image[0];
+	if (s->manifest[0] && !dtl_manifest_load(h, s->manifest, &m)) {
+		*qcow2 = m.image[0];
+		return 0;
+	}
+	if (!looks_like_qcow2(s->path))
+		return 0;
+	return dtl_fail(h, -EINVAL, NULL,
+			"Target '%s' looks like a qcow2 image, and no manifest says what it is: put qcow2: or raw: before its name",
+			s->path);
 }
 
 int dtl_source_open(struct dtrack *h, const char *name, struct dtl_source *s)
@@ -214,9 +244,9 @@ int dtl_source_open(struct dtrack *h, const char *name, struct dtl_source *s)
 		return dtl_fail(h, -EINVAL, DTL_CLASS_USAGE,
 				"The target has no name");
 	ret = name_files(h, name, s);
+	if (!ret && !raw && !qcow2)
+		ret = find_form(h, s, &qcow2);
 	if (ret)
 		return ret;
-	if (qcow2 || (!raw && is_image(h, s)))
-		return open_qcow2(h, s);
-	return open_raw(h, s);
+	return qcow2 ? open_qcow2(h, s) : open_raw(h, s);
 }
