@@ -230,17 +230,26 @@ static struct json_object *status(struct job *job)
 	return status_json(&job->night, monotonic() - job->began);
 }
 
+/* Others need /dev/null as it is. */
+static bool is_no_file(const char *path)
+{
+	struct stat st;
+
+	return !stat(path, &st) && !S_ISREG(st.st_mode);
+}
+
 static void store_status(struct job *job, const char *path)
 {
 	struct json_object *o = status(job);
-	int ret = status_store(path, o);
+	bool no_file = is_no_file(path);
+	int ret = no_file ? -EEXIST : status_store(path, o);
 	char line[CONFIG_LINE_LEN + 256];
 
 	json_object_put(o);
 	if (!ret)
 		return;
 	snprintf(line, sizeof(line), "Could not write '%s': %s", path,
-		 strerror(-ret));
+		 no_file ? "it exists and is no regular file" : strerror(-ret));
 	night_fail_too(&job->night, line);
 }
 

@@ -4,6 +4,7 @@ import fcntl
 import os
 import re
 import shutil
+import stat
 import subprocess
 
 from kit import *
@@ -201,3 +202,15 @@ def case_run_status_not_written():
     os.rmdir(status + ".new")
     n.configure()
     n.night("incremental")
+
+
+def case_run_status_is_no_file():
+    """'status = /dev/null' must not make a file of it."""
+    n = Nights(status=os.path.join(scratch, "pipe"))
+    os.mkfifo(os.path.join(scratch, "pipe"))
+    r = n.run()
+    equal((1, f"dtrack: run {n.config}: Could not write '{scratch}/pipe': it exists and is "
+              "no regular file"), (r.status, r.err.splitlines()[-1]))
+    true(" full copy 000001-" in r.err, r.err)
+    equal(["pipe"], [f for f in os.listdir(scratch) if f.startswith("pipe")])
+    true(stat.S_ISFIFO(os.stat(os.path.join(scratch, "pipe")).st_mode), "it is a pipe")
