@@ -60,6 +60,25 @@ def case_backup_refused():
     equal("complete", f.state())
 
 
+def case_backup_to_no_device():
+    """Not a file in memory that is called like one."""
+    true(os.stat("/dev").st_dev != os.stat("/").st_dev, "/dev is a file system of its own")
+    f = Files()
+    for name in "raw:/dev/no-such-device", "qcow2:/dev/no-such-device":
+        fails(1, "GenericError", f"backup {DEV}: Target '/dev/no-such-device' does not exist, "
+              "and a file in /dev would be in memory", "backup", DEV, "--target", name,
+              script=f.script)
+    true(not os.path.exists("/dev/no-such-device"), "it was made")
+    if os.stat("/dev/shm").st_dev != os.stat("/dev").st_dev:
+        target = f"/dev/shm/dtrack-test-{os.getpid()}"
+        try:
+            equal(0, run("backup", DEV, "--target", target, script=f.script).status)
+        finally:
+            for end in "", ".dtrack", ".dtrack.sums":
+                if os.path.exists(target + end):
+                    os.remove(target + end)
+
+
 def case_backup_modes():
     for word, mode in (("conditional", 0), ("on-success", 0), ("never", 1), ("always", 2)):
         f = Files()
