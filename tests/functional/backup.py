@@ -219,14 +219,14 @@ def backup_killed_always():
     _kill_everywhere('bitmap', 'always')
 
 
-@case(limit=300, kernels=('uml', 'uml-debug'))
+@case(limit=300, kernels=('uml',))
 def backup_killed_full():
     """This test will do so to full runs."""
     _kill_everywhere('full', 'on-success')
     _kill_everywhere('full', 'always')
 
 
-@case(limit=300, kernels=('uml', 'uml-debug'))
+@case(limit=300, kernels=('uml',))
 def backup_killed_with_child():
     """This test will do so while a child holds the files open."""
     _kill_everywhere('bitmap', 'always', child=True)

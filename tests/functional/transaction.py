@@ -517,11 +517,11 @@ def _kill_everywhere(mode, completion):
 def transaction_killed_grouped():
     """This test will kill a group before and after each of its ioctls: all of
     it has ended, or nothing; the next runs need no full copy."""
-    for mode in ('on-success',) if QEMU else ('on-success', 'always'):
+    for mode in ('on-success', 'always') if KERNEL == 'uml' else ('on-success',):
         _kill_everywhere(mode, 'grouped')
 
 
-@case(limit=300, kernels=('uml', 'uml-debug'))
+@case(limit=300, kernels=('uml',))
 def transaction_killed_individual():
     """This test will do so to runs that end one by one."""
     _kill_everywhere('always', 'individual')
