@@ -1118,8 +1118,11 @@ int dtrack_manifest_read(struct dtrack *h, const char *target,
  *	cannot be read and stay as they are on the device, @why being words; both
  *	in no particular order.  And, with @range NULL, of why there are no
  *	checksums though there should be; or NULL
- * @opaque: handed to both
+ * @opaque: handed to all three
  * @target_timeout: as in struct dtrack_run_options
+ * @image: told of the image that wrote what @found is told of next, when it is
+ *	another one than before: the path of one that the target lies over, ""
+ *	for the target itself, which it is to begin with; or NULL
  */
 struct dtrack_restore_options {
 	size_t size;
