@@ -215,6 +215,20 @@ int dtrack_dev_info(struct dtrack *h, struct dtrack_dev dev,
  */
 int dtrack_dev_mounted(struct dtrack *h, struct dtrack_dev dev);
 
+/**
+ * dtrack_dev_carries() - whether what is written to a file goes to a device.
+ * @h: the handle
+ * @dev: the device
+ * @path: the file, or a folder: any that would be made in it
+ *
+ * Through whatever lies between: its file system, also one of several devices,
+ * devices on @dev, a file behind a loop device.  Where it cannot be told it does.
+ *
+ * Return: 1, 0, or a negative errno.
+ */
+int dtrack_dev_carries(struct dtrack *h, struct dtrack_dev dev,
+		       const char *path);
+
 struct dtrack_fs;
 
 /**

@@ -10,11 +10,13 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/loop.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "feeds.h"
@@ -34,7 +36,7 @@ struct file_id {
  * @h: the handle
  * @nr_devs: number of @dev
  * @nr_files: number of @file
- * @overflow: there was more than room
+ * @unknown: there was more: than room, or than can be told
  * @dev: block devices
  * @file: files behind loop devices
  */
@@ -42,7 +44,7 @@ struct walk {
 	struct dtrack *h;
 	unsigned int nr_devs;
 	unsigned int nr_files;
-	bool overflow;
+	bool unknown;
 	dev_t dev[MAX_DEVS];
 	struct file_id file[MAX_FILES];
 };
@@ -72,7 +74,7 @@ static bool add_file(struct walk *w, const struct stat *st)
 	if (has_file(w, st))
 		return false;
 	if (w->nr_files == MAX_FILES) {
-		w->overflow = true;
+		w->unknown = true;
 		return false;
 	}
 	w->file[w->nr_files++] = (struct file_id){ st->st_dev, st->st_ino };
@@ -94,12 +96,12 @@ static void walk_path(struct walk *w, const char *path)
 
 /* ---- File systems ------------------------------------------------------- */
 
-/* All devices of a btrfs, when @one is among them. */
+/* All devices of a btrfs, when @one is among them, or is 0. */
 static void walk_btrfs_of(struct walk *w, const char *fs, dev_t one)
 {
 	char path[DTL_PATH_LEN];
 	struct dirent *e;
-	bool hit = false;
+	bool hit = !one;
 	int pass;
 	dev_t dev;
 	DIR *dir;
@@ -126,6 +128,7 @@ static void walk_btrfs_of(struct walk *w, const char *fs, dev_t one)
 	}
 }
 
+/* Of which one cannot be told when @one is 0: of all then. */
 static void walk_btrfs(struct walk *w, dev_t one)
 {
 	DIR *dir = opendir("/sys/fs/btrfs");
@@ -137,6 +140,42 @@ static void walk_btrfs(struct walk *w, dev_t one)
 		if (e->d_name[0] != '.')
 			walk_btrfs_of(w, e->d_name, one);
 	closedir(dir);
+}
+
+static bool walk_source(struct walk *w, const char *name)
+{
+	struct stat st;
+
+	if (stat(name, &st) || !S_ISBLK(st.st_mode))
+		return false;
+	walk_dev(w, st.st_rdev);
+	walk_btrfs(w, st.st_rdev);
+	return true;
+}
+
+/* bcachefs names all its devices.  Return: whether each is one here. */
+static bool walk_sources(struct walk *w, char *sources)
+{
+	char *name, *save = NULL;
+	bool all = true;
+
+	if (sources[0] != '/')
+		return false;
+	if (walk_source(w, sources))
+		return true;
+	for (name = strtok_r(sources, ":", &save); name;
+	     name = strtok_r(NULL, ":", &save))
+		all = walk_source(w, name) && all;
+	return all;
+}
+
+/* Names may be of another namespace: what has devices and does not tell which. */
+static void walk_unknown(struct walk *w, const char *type)
+{
+	if (!strcmp(type, "btrfs"))
+		walk_btrfs(w, 0);
+	else if (!strcmp(type, "bcachefs"))
+		w->unknown = true;
 }
 
 /* An overlay writes to its upper directory. */
@@ -154,26 +193,29 @@ static void walk_upper(struct walk *w, const char *options)
 	free(dir);
 }
 
-/* A file system whose number is no block device's: ask the mount table. */
-static void walk_mount(struct walk *w, int id, dev_t number)
+/*
+ * A file system whose number is no block device's: ask the mount table.  A
+ * subvolume of btrfs has another number than the table says.
+ *
+ * Return: whether it is there.
+ */
+static bool walk_mount(struct walk *w, int id, dev_t number)
 {
 	struct dtl_mounts m;
-	struct stat st;
+	bool found = false;
 
 	if (!dtl_mounts_open(&m))
-		return;
-	while (dtl_mounts_next(&m)) {
-		if (id >= 0 ? m.mount.id != id : m.mount.dev != number)
+		return false;
+	while (!found && dtl_mounts_next(&m)) {
+		found = id >= 0 ? m.mount.id == id : m.mount.dev == number;
+		if (!found)
 			continue;
-		if (m.mount.source[0] == '/' && !stat(m.mount.source, &st) &&
-		    S_ISBLK(st.st_mode)) {
-			walk_dev(w, st.st_rdev);
-			walk_btrfs(w, st.st_rdev);
-		}
+		if (!walk_sources(w, m.mount.source))
+			walk_unknown(w, m.mount.type);
 		walk_upper(w, m.mount.options);
-		break;
 	}
 	dtl_mounts_close(&m);
+	return found;
 }
 
 static int mount_id(int fd)
@@ -184,6 +226,13 @@ static int mount_id(int fd)
 	    !(stx.stx_mask & STATX_MNT_ID))
 		return -1;
 	return (int)stx.stx_mnt_id;
+}
+
+static bool is_btrfs(int fd)
+{
+	struct statfs fs;
+
+	return !fstatfs(fd, &fs) && fs.f_type == BTRFS_SUPER_MAGIC;
 }
 
 static void walk_fd(struct walk *w, int fd)
@@ -198,8 +247,9 @@ static void walk_fd(struct walk *w, int fd)
 		return;
 	else if (major(st.st_dev))
 		walk_dev(w, st.st_dev);
-	else
-		walk_mount(w, mount_id(fd), st.st_dev);
+	/* What is mounted out of our sight is not in the table. */
+	else if (!walk_mount(w, mount_id(fd), st.st_dev) && is_btrfs(fd))
+		walk_btrfs(w, 0);
 }
 
 /* ---- Block devices ------------------------------------------------------ */
@@ -233,7 +283,10 @@ static void walk_loop_number(struct walk *w, dev_t dev)
 			.st_ino = (ino_t)info.lo_inode,
 		};
 
-		add_file(w, &st);
+		/* Of a subvolume nothing else is known by its number. */
+		if (add_file(w, &st) && !major(st.st_dev) &&
+		    !walk_mount(w, -1, st.st_dev))
+			walk_btrfs(w, 0);
 		if (major(st.st_dev))
 			walk_dev(w, st.st_dev);
 	}
@@ -258,7 +311,7 @@ static void walk_dev(struct walk *w, dev_t dev)
 	if (has_dev(w, dev))
 		return;
 	if (w->nr_devs == MAX_DEVS) {
-		w->overflow = true;
+		w->unknown = true;
 		return;
 	}
 	w->dev[w->nr_devs++] = dev;
@@ -318,9 +371,9 @@ static int judge(struct dtrack *h, struct dtrack_dev source, int fd,
 	below->h = h;
 	walk_fd(above, fd);
 	walk_dev(below, dev);
-	if (has_dev(above, dev) || above->overflow)
+	if (has_dev(above, dev) || above->unknown)
 		return refuse(h, source, path, "lies on");
-	if (is_part_of(below, &st) || below->overflow)
+	if (is_part_of(below, &st) || below->unknown)
 		return refuse(h, source, path, "is a part of");
 	return 0;
 }
@@ -335,5 +388,26 @@ int dtl_check_feeds(struct dtrack *h, struct dtrack_dev source, int fd,
 		return dtl_nomem(h);
 	ret = judge(h, source, fd, path, &w[0], &w[1]);
 	free(w);
+	return ret;
+}
+
+int dtrack_dev_carries(struct dtrack *h, struct dtrack_dev dev,
+		       const char *path)
+{
+	int ret, fd = open(path, O_PATH | O_CLOEXEC);
+	struct walk *w;
+
+	if (fd < 0)
+		return dtl_open_error(h, path);
+	w = calloc(1, sizeof(*w));
+	if (w) {
+		w->h = h;
+		walk_fd(w, fd);
+		ret = w->unknown || has_dev(w, dtl_dev_t(dev));
+	} else {
+		ret = dtl_nomem(h);
+	}
+	free(w);
+	close(fd);
 	return ret;
 }

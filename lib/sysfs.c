@@ -186,10 +186,10 @@ static bool tear(char *line, struct dtl_mount *m)
 		if (!field[i])
 			return false;
 	}
-	if (sscanf(field[2], "%u:%u", &maj, &min) != 2 ||
-	    !strtok_r(rest, " ", &save))
+	if (sscanf(field[2], "%u:%u", &maj, &min) != 2)
 		return false;
-	m->source = strtok_r(NULL, " ", &save);
+	m->type = strtok_r(rest, " ", &save);
+	m->source = m->type ? strtok_r(NULL, " ", &save) : NULL;
 	m->options = m->source ? strtok_r(NULL, " ", &save) : NULL;
 	if (!m->options)
 		return false;

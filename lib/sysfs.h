@@ -87,6 +87,7 @@ bool dtl_sysfs_node(struct dtrack *h, dev_t dev, char *buf, size_t size);
  * @id: of the mount
  * @dev: of the file system; major 0 where it is no block device's
  * @point: where it is mounted, unescaped
+ * @type: of the file system
  * @source: what was mounted, unescaped
  * @options: of the file system
  */
@@ -94,6 +95,7 @@ struct dtl_mount {
 	int id;
 	dev_t dev;
 	char *point;
+	char *type;
 	char *source;
 	char *options;
 };

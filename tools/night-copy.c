@@ -6,8 +6,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 #include "hold.h"
 #include "night.h"
@@ -74,13 +72,14 @@ static bool fail_runs(struct night *n, const struct dtrack_transaction *tx)
 
 /* ---- Holding still ------------------------------------------------------ */
 
-/* Where libnbd makes a socket for qemu-nbd: we would wait for ourselves. */
+/*
+ * Where libnbd makes a socket for qemu-nbd: we would wait for ourselves.  Also when
+ * nobody knows.
+ */
 static bool has_tmp(const struct night *n, struct dtrack_dev dev)
 {
-	struct stat st;
-
-	return n->c->format == FORMAT_QCOW2 && !stat("/tmp", &st) &&
-	       st.st_dev == makedev(dev.major, dev.minor);
+	return n->c->format == FORMAT_QCOW2 &&
+	       dtrack_dev_carries(n->h, dev, "/tmp");
 }
 
 static bool find_file_systems(struct night *n, struct hold *hold)

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * test-feeds.c - what lies on a device though its number does not say so.
+ *
+ * A file of a file system whose number is no block device's, and a table of
+ * mounts that says what it is mounted from.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "feeds.h"
+#include "mock.h"
+
+#define PLACE	"/proc"
+
+static char root[] = "/tmp/dtrack-test-XXXXXX";
+static int place, mount_id;
+static bool btrfs;
+
+int fstatfs(int fd, struct statfs *fs)
+{
+	(void)fd;
+	memset(fs, 0, sizeof(*fs));
+	fs->f_type = btrfs ? BTRFS_SUPER_MAGIC : TMPFS_MAGIC;
+	return 0;
+}
+
+/* ---- /proc and /sys ----------------------------------------------------- */
+
+static void make_folders(char *path)
+{
+	char *slash = path + strlen(root);
+
+	while ((slash = strchr(slash + 1, '/'))) {
+		*slash = '\0';
+		mkdir(path, 0700);
+		*slash = '/';
+	}
+}
+
+static void put(const char *name, const char *text)
+{
+	char path[256];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s%s", root, name);
+	make_folders(path);
+	f = fopen(path, "w");
+	if (!f || fputs(text, f) < 0 || fclose(f))
+		abort();
+}
+
+/* A file system of a number that no file has: so it is with subvolumes. */
+static void mounted(int id, const char *type_and_source)
+{
+	char line[256];
+
+	snprintf(line, sizeof(line),
+		 "%d 1 0:4095 / %s rw - %s rw,upperdir\n", id, PLACE,
+		 type_and_source);
+	put("/proc/self/mountinfo", line);
+}
+
+static void member(const char *fs, const char *name, const char *number)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/sys/fs/btrfs/%s/devices/%s/dev", fs, name);
+	put(path, number);
+}
+
+static void fresh(void)
+{
+	char script[64], command[128];
+
+	mock_script("");
+	snprintf(command, sizeof(command), "rm -rf %s/*", root);
+	if (system(command))
+		abort();
+	snprintf(script, sizeof(script), "ROOT %s\n", root);
+	mock_script(script);
+	btrfs = false;
+}
+
+/* ---- Tests -------------------------------------------------------------- */
+
+/* The devices 7, 8 and 9 that it lies on, as digits. */
+static const char *lies_on(void)
+{
+	static char on[8];
+	struct dtrack *h;
+	unsigned int i, nr = 0;
+	int ret;
+
+	dtrack_new(&h);
+	for (i = 7; i <= 9; i++) {
+		const struct dtrack_dev dev = { 4001, i };
+
+		ret = dtl_check_feeds(h, dev, place, PLACE);
+		CHECK(!ret || ret == -ELOOP, "%d: %s", ret, dtrack_errmsg(h));
+		CHECK_INT(ret != 0, dtrack_dev_carries(h, dev, PLACE));
+		if (ret)
+			on[nr++] = (char)('0' + i);
+	}
+	on[nr] = '\0';
+	CHECK_INT(-ENOENT, dtrack_dev_carries(h, (struct dtrack_dev){ 0 },
+					      PLACE "/no/such"));
+	dtrack_free(h);
+	return on;
+}
+
+static void test_btrfs(void)
+{
+	fresh();
+	mounted(mount_id, "btrfs /dev/mock/9");
+	CHECK_STR("9", lies_on());
+	member("one", "x", "4001:8");
+	CHECK_STR("9", lies_on());
+	member("two", "y", "4001:9");
+	CHECK_STR("9", lies_on());
+	member("one", "z", "4001:9");
+	CHECK_STR("89", lies_on());
+}
+
+/* Then it may be any. */
+static void test_btrfs_unknown(void)
+{
+	fresh();
+	member("one", "x", "4001:8");
+	member("two", "y", "4001:9");
+	mounted(mount_id, "btrfs /dev/mapper/of-another-namespace");
+	CHECK_STR("89", lies_on());
+	mounted(mount_id, "btrfs name");
+	CHECK_STR("89", lies_on());
+	mounted(mount_id, "tmpfs name");
+	CHECK_STR("", lies_on());
+	mounted(mount_id + 1, "btrfs /dev/mock/9");
+	CHECK_STR("", lies_on());
+	btrfs = true;
+	CHECK_STR("89", lies_on());
+}
+
+static void test_bcachefs(void)
+{
+	fresh();
+	mounted(mount_id, "bcachefs /dev/mock/7:/dev/mock/9");
+	CHECK_STR("79", lies_on());
+	mounted(mount_id, "bcachefs /dev/mock/7:/dev/of-another-namespace");
+	CHECK_STR("789", lies_on());
+}
+
+static void test_none(void)
+{
+	fresh();
+	mounted(mount_id, "nfs server:/dev/mock/9");
+	CHECK_STR("", lies_on());
+}
+
+int main(void)
+{
+	static const struct check checks[] = {
+		{ "feeds-btrfs", test_btrfs },
+		{ "feeds-btrfs-unknown", test_btrfs_unknown },
+		{ "feeds-bcachefs", test_bcachefs },
+		{ "feeds-no-device", test_none },
+		{ 0 },
+	};
+	struct statx stx;
+	char command[64];
+	struct stat st;
+	int ret;
+
+	place = open(PLACE, O_PATH | O_CLOEXEC);
+	if (place < 0 || fstat(place, &st) || major(st.st_dev) ||
+	    statx(place, "", AT_EMPTY_PATH, STATX_MNT_ID, &stx) ||
+	    !mkdtemp(root))
+		return 1;
+	mount_id = (int)stx.stx_mnt_id;
+	ret = run_checks(checks);
+	snprintf(command, sizeof(command), "rm -rf %s", root);
+	return system(command) ? 1 : ret;
+}
