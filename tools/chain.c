@@ -47,12 +47,25 @@ void chain_name(char *buf, uint64_t number, int64_t now)
 	snprintf(buf, FILE_NAME_LEN, "%06" PRIu64 "-%s", number, when);
 }
 
-/* The number that a chain's or point's name begins with; 0: it is none. */
+static size_t digits(const char *text)
+{
+	return strspn(text, "0123456789");
+}
+
+/*
+ * The number that a chain's or point's name begins with; 0: it is none, and what
+ * it names is somebody's, who may well name a folder by its date: it must stay.
+ */
 static uint64_t number_of(const char *name)
 {
-	size_t n = strspn(name, "0123456789");
+	size_t n = digits(name);
+	const char *when = name + n + 1, *at;
 
 	if (n < 6 || n > 18 || name[n] != '-' || strlen(name) >= FILE_NAME_LEN)
+		return 0;
+	at = when + digits(when);
+	if (at - when < 8 || *at != 'T' || digits(at + 1) != 6 ||
+	    strcmp(at + 7, "Z"))
 		return 0;
 	return strtoull(name, NULL, 10);
 }

@@ -271,16 +271,28 @@ def case_run_not_pruned():
 
 
 def case_run_foreign_files():
-    """What is not ours is neither counted nor removed."""
+    """What is not ours is neither counted nor removed, and whoever names a folder
+    by its date keeps it."""
     n = Nights(keep=1, full_every="1 runs")
-    os.makedirs(os.path.join(n.folder, "12345-x"))
-    for name in ("notes", "0000009-file", ".hidden", "trash-x"):
+    folders = ["12345-x", "20240101-photos", "000007-20240101", "000007-20240101T000000Zx",
+               "000007-20240101T00000Z", "trash-20240101-photos"]
+    for name in folders:
+        os.makedirs(os.path.join(n.folder, name, "inside"))
+        open(os.path.join(n.folder, name, "inside", "gold"), "w").close()
+    files = ["notes", "0000009-20240101T000000Z", ".hidden", "trash-x"]
+    for name in files:
         open(os.path.join(n.folder, name), "w").close()
     n.night("full", FIRST)
     equal("000010", n.point[:6], "a number behind all")
     n.night("full", "after 1 runs")
-    equal(sorted(["12345-x", "notes", "0000009-file", ".hidden", "trash-x", n.chain]),
-          n.chains())
+    equal(sorted([*folders, *files, n.chain]), n.chains())
+    for name in folders:
+        true(os.path.exists(os.path.join(n.folder, name, "inside", "gold")), name)
+    # In a chain of ours as well.
+    n.configure(keep=1)
+    os.makedirs(os.path.join(n.folder, n.chain, "000001-x", "gold"))
+    n.night("incremental")
+    true(os.path.exists(os.path.join(n.folder, n.chain, "000001-x", "gold")), "in a chain")
 
 
 def case_run_verify():
