@@ -31,7 +31,7 @@ demo:				## the main job on a mounted ext4, in a virtual machine
 
 check:				## all tests, last line: N passed, N failed, N skipped
 	tests/setup
-	$(MAKE) -s tools
+	$(MAKE) -s -j$(shell nproc) tools
 	tests/run
 
 bench:				## cost of the write path, bitmap core and copies
