@@ -343,14 +343,16 @@ static int remove_point(struct store *s, struct chain *c, unsigned int index)
 	return 0;
 }
 
+/*
+ * What an interrupted run has left is at the end.  What lies below others was
+ * whole once, and has lost its point.json: they need it.
+ */
 static int sweep_chain(struct store *s, struct chain *c)
 {
-	unsigned int i = c->nr;
 	int ret = 0;
 
-	while (!ret && i--)
-		if (c->point[i].state == POINT_PARTIAL)
-			ret = remove_point(s, c, i);
+	while (!ret && c->nr && c->point[c->nr - 1].state == POINT_PARTIAL)
+		ret = remove_point(s, c, c->nr - 1);
 	return ret;
 }
 

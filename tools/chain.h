@@ -112,8 +112,8 @@ int chain_break(const struct store *s, struct chain *c, const char *why);
  * store_sweep() - remove what interrupted runs have left.
  * @s: scanned; what was removed is in it no longer
  *
- * That is: partial points, chains without a point, chains that were being
- * removed.
+ * That is: partial points at the end of a chain, chains without a point, chains
+ * that were being removed.
  *
  * Return: 0 or a negative errno with @s->why.
  */

@@ -75,6 +75,20 @@ def case_run_adopts():
     n.night("full", "a: bitmap 'n' is at generation 3, the last restore point at 2")
 
 
+def case_run_point_without_its_file():
+    """No leftover of a run if others lie on it: they are restored by it."""
+    n = Nights(format="qcow2")
+    n.night("full", FIRST)
+    n.night("incremental")
+    middle = n.point
+    n.night("incremental")
+    content, chain, point = n.content(), n.chain, n.point
+    os.remove(n.path("point.json", point=middle))
+    n.night("full", f"a restore point before '{n.path()}' is missing")
+    true(os.path.exists(n.path("a.qcow2", chain=chain, point=middle)), "it was removed")
+    equal(content, n.images(chain=chain, point=point), "the image above it")
+
+
 def copying(n):
     p = subprocess.Popen([DTRACK, "run", n.config], env=environment(n.kernel()),
                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
