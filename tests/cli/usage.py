@@ -67,6 +67,17 @@ def case_completion_of_verbs_and_options():
             equal(words.split(", "), completed(*verb.split(), option, ""), verb)
 
 
+def case_manual():
+    """It has all verbs and options."""
+    with open(os.path.join(ROOT, "Documentation/man/dtrack.8.rst"), encoding="utf-8") as f:
+        text = f.read()
+    options = text[text.index("\nOPTIONS\n"):text.index("\nBACKUPS\n")]
+    for verb in VERBS:
+        true(re.search(rf"\*\*(dtrack )?(bitmap )?{verb.split()[-1]}\*\*", text), verb)
+        for option in re.findall(r"^  (--[a-z-]+)", succeeds(*verb.split(), "--help").out, re.M):
+            true(f"**{option}**" in options, f"{verb}: {option}")
+
+
 def case_completion_of_names():
     script = TREE + "BITMAP 4001:7 c$1\n"
     equal(["data", "other"], completed("check", "", script=script))
