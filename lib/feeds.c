@@ -99,33 +99,13 @@ static void walk_path(struct walk *w, const char *path)
 /* All devices of a btrfs, when @one is among them, or is 0. */
 static void walk_btrfs_of(struct walk *w, const char *fs, dev_t one)
 {
-	char path[DTL_PATH_LEN];
-	struct dirent *e;
-	bool hit = !one;
-	int pass;
-	dev_t dev;
-	DIR *dir;
+	struct dtl_members m;
 
-	for (pass = 0; pass < 2; pass++) {
-		snprintf(path, sizeof(path), "/sys/fs/btrfs/%.64s/devices", fs);
-		dir = opendir(path);
-		if (!dir)
-			return;
-		while ((e = readdir(dir))) {
-			snprintf(path, sizeof(path),
-				 "/sys/fs/btrfs/%.64s/devices/%.64s/dev", fs,
-				 e->d_name);
-			if (e->d_name[0] == '.' || !dtl_sysfs_dev(path, &dev))
-				continue;
-			if (pass)
-				walk_dev(w, dev);
-			else
-				hit = hit || dev == one;
-		}
-		closedir(dir);
-		if (!hit)
-			return;
-	}
+	if ((one && !dtl_btrfs_has(fs, one)) || !dtl_members_open(&m, fs))
+		return;
+	while (dtl_members_next(&m))
+		walk_dev(w, m.dev);
+	dtl_members_close(&m);
 }
 
 /* Of which one cannot be told when @one is 0: of all then. */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "feeds.h"
@@ -40,6 +41,21 @@ struct dtrack_fs {
 	struct place place[];
 };
 
+/* One may lie on several devices. */
+static bool is_known(const struct dtrack_fs *fs, int fd)
+{
+	struct stat a, b;
+	unsigned int i;
+
+	if (fstat(fd, &a))
+		return false;
+	for (i = 0; i < fs->nr; i++)
+		if (!fstat(fs->place[i].fd, &b) && a.st_dev == b.st_dev &&
+		    a.st_ino == b.st_ino)
+			return true;
+	return false;
+}
+
 static int open_place(struct dtrack_fs *fs, struct dtrack_dev dev)
 {
 	struct place *p = &fs->place[fs->nr];
@@ -54,6 +70,10 @@ static int open_place(struct dtrack_fs *fs, struct dtrack_dev dev)
 	if (p->fd < 0)
 		return dtl_fail(fs->h, p->fd, NULL, "Could not open '%s': %s",
 				p->point, strerror(-p->fd));
+	if (is_known(fs, p->fd)) {
+		dtl_close(p->fd);
+		return 0;
+	}
 	p->dev = dev;
 	fs->nr++;
 	return 0;

@@ -108,6 +108,70 @@ void dtl_kin_close(struct dtl_kin *k)
 	closedir(k->dir);
 }
 
+/* ---- btrfs -------------------------------------------------------------- */
+
+#define BTRFS	"/sys/fs/btrfs"
+
+bool dtl_members_open(struct dtl_members *m, const char *fs)
+{
+	char path[DTL_PATH_LEN];
+
+	snprintf(path, sizeof(path), BTRFS "/%.64s/devices", fs);
+	m->dir = opendir(path);
+	m->fs = fs;
+	return m->dir;
+}
+
+bool dtl_members_next(struct dtl_members *m)
+{
+	char path[DTL_PATH_LEN];
+	struct dirent *e;
+
+	while ((e = readdir(m->dir))) {
+		snprintf(path, sizeof(path), BTRFS "/%.64s/devices/%.64s/dev",
+			 m->fs, e->d_name);
+		if (e->d_name[0] != '.' && dtl_sysfs_dev(path, &m->dev))
+			return true;
+	}
+	return false;
+}
+
+void dtl_members_close(struct dtl_members *m)
+{
+	closedir(m->dir);
+}
+
+bool dtl_btrfs_has(const char *fs, dev_t dev)
+{
+	struct dtl_members m;
+	bool found = false;
+
+	if (!dtl_members_open(&m, fs))
+		return false;
+	while (!found && dtl_members_next(&m))
+		found = m.dev == dev;
+	dtl_members_close(&m);
+	return found;
+}
+
+/* Whether one file system lies on both. */
+static bool share_btrfs(dev_t a, dev_t b)
+{
+	DIR *dir = opendir(BTRFS);
+	bool found = false;
+	struct dirent *e;
+
+	if (!dir)
+		return false;
+	while (!found && (e = readdir(dir)))
+		found = e->d_name[0] != '.' && dtl_btrfs_has(e->d_name, a) &&
+			dtl_btrfs_has(e->d_name, b);
+	closedir(dir);
+	return found;
+}
+
+/* ---- Nodes -------------------------------------------------------------- */
+
 static bool is_node_of(const char *path, dev_t dev)
 {
 	struct stat st;
@@ -222,12 +286,20 @@ void dtl_mounts_close(struct dtl_mounts *m)
 	fclose(m->file);
 }
 
-/* btrfs and its like have a number of their own; their source is the device. */
+/*
+ * btrfs and its like have a number of their own; their source is the device, or one
+ * of them.
+ */
 static bool is_mount_of(const struct dtl_mount *m, dev_t dev)
 {
-	return m->dev == dev ||
-	       (!major(m->dev) && m->source[0] == '/' &&
-		is_node_of(m->source, dev));
+	struct stat st;
+
+	if (m->dev == dev)
+		return true;
+	if (major(m->dev) || m->source[0] != '/' || stat(m->source, &st) ||
+	    !S_ISBLK(st.st_mode))
+		return false;
+	return st.st_rdev == dev || share_btrfs(st.st_rdev, dev);
 }
 
 bool dtl_mounted_on(dev_t dev, char *buf, size_t size)

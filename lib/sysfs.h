@@ -72,6 +72,25 @@ bool dtl_kin_next(struct dtl_kin *k);
 void dtl_kin_close(struct dtl_kin *k);
 
 /**
+ * struct dtl_members - a walk over the devices of a btrfs.
+ * @dir: a folder with all of them
+ * @fs: its name
+ * @dev: the present one
+ */
+struct dtl_members {
+	DIR *dir;
+	const char *fs;
+	dev_t dev;
+};
+
+bool dtl_members_open(struct dtl_members *m, const char *fs);
+bool dtl_members_next(struct dtl_members *m);
+void dtl_members_close(struct dtl_members *m);
+
+/** dtl_btrfs_has() - whether a device is one of a btrfs, named as in /sys. */
+bool dtl_btrfs_has(const char *fs, dev_t dev);
+
+/**
  * dtl_sysfs_node() - the device node of a block device.
  * @h: the handle
  * @dev: the device

@@ -17,6 +17,7 @@
 #include "check.h"
 #include "feeds.h"
 #include "mock.h"
+#include "sysfs.h"
 
 #define PLACE	"/proc"
 
@@ -129,6 +130,49 @@ static void test_btrfs(void)
 	CHECK_STR("89", lies_on());
 }
 
+/* Each of its devices is. */
+static void test_btrfs_mounted(void)
+{
+	char point[64] = "";
+
+	fresh();
+	mounted(mount_id, "btrfs /dev/mock/9");
+	CHECK(dtl_mounted_on(makedev(4001, 9), point, sizeof(point)), "9");
+	CHECK_STR(PLACE, point);
+	CHECK(!dtl_mounted_on(makedev(4001, 8), NULL, 0), "8, without members");
+	member("one", "x", "4001:8");
+	member("two", "y", "4001:9");
+	CHECK(!dtl_mounted_on(makedev(4001, 8), NULL, 0), "8, another's");
+	member("one", "z", "4001:9");
+	CHECK(dtl_mounted_on(makedev(4001, 8), NULL, 0), "8");
+	CHECK(!dtl_mounted_on(makedev(4001, 7), NULL, 0), "7");
+}
+
+/* Once, whichever of its devices are asked for. */
+static void test_btrfs_frozen(void)
+{
+	const struct dtrack_dev devs[] = { { 4001, 7 }, { 4001, 8 }, { 4001, 9 } };
+	struct dtrack_fs *fs;
+	struct dtrack *h;
+
+	fresh();
+	mounted(mount_id, "btrfs /dev/mock/9");
+	member("one", "x", "4001:8");
+	member("one", "y", "4001:9");
+	dtrack_new(&h);
+	CHECK_INT(0, dtrack_fs_new(h, devs, 3, &fs));
+	CHECK_INT(0, dtrack_fs_freeze(fs));
+	CHECK_INT(0, dtrack_fs_thaw(fs));
+	CHECK_STR("FIFREEZE\nFITHAW\n", mock_log());
+	dtrack_fs_free(fs);
+	CHECK_INT(0, dtrack_fs_new(h, devs, 2, &fs));
+	CHECK_INT(0, dtrack_fs_freeze(fs));
+	CHECK_INT(0, dtrack_fs_thaw(fs));
+	CHECK_STR("FIFREEZE\nFITHAW\nFIFREEZE\nFITHAW\n", mock_log());
+	dtrack_fs_free(fs);
+	dtrack_free(h);
+}
+
 /* Then it may be any. */
 static void test_btrfs_unknown(void)
 {
@@ -167,6 +211,8 @@ int main(void)
 {
 	static const struct check checks[] = {
 		{ "feeds-btrfs", test_btrfs },
+		{ "feeds-btrfs-mounted", test_btrfs_mounted },
+		{ "feeds-btrfs-frozen", test_btrfs_frozen },
 		{ "feeds-btrfs-unknown", test_btrfs_unknown },
 		{ "feeds-bcachefs", test_bcachefs },
 		{ "feeds-no-device", test_none },
