@@ -27,6 +27,9 @@
  */
 #define POOL		(8U << 20)
 #define DEFAULT_JOBS	32
+/* What libnbd needs has 4 MiB of memory; more requests bring nothing there. */
+#define SERVED_POOL	(4U << 20)
+#define SERVED_JOBS	16
 #define MAX_JOBS	256
 #define MIN_CHUNK	(64U << 10)
 /* At queue depth 1 more brings nothing on disk or tmpfs. */
@@ -487,9 +490,17 @@ static bool in_memory(const struct dtl_copy *c)
 	return c->source->in_memory && c->target->in_memory;
 }
 
+/* Source or target is a server's. */
+static bool is_served(const struct dtl_copy *c)
+{
+	return c->source->nbd || c->target->nbd;
+}
+
 static unsigned int default_jobs(const struct dtl_copy *c)
 {
-	return in_memory(c) ? 4 * dtl_processors() : DEFAULT_JOBS;
+	if (in_memory(c))
+		return 4 * dtl_processors();
+	return is_served(c) ? SERVED_JOBS : DEFAULT_JOBS;
 }
 
 /* How many requests of which size: what is not given follows from the rest. */
@@ -498,13 +509,14 @@ static void choose(struct dtl_copy *c)
 	const struct dtrack_run_options *o = c->options;
 	uint64_t chunk = o->request_size;
 	uint64_t paced = o->speed / PACED_REQUESTS;
+	uint64_t pool = is_served(c) ? SERVED_POOL : POOL;
 
 	c->jobs = o->jobs ? o->jobs : default_jobs(c);
 	if (c->jobs > MAX_JOBS)
 		c->jobs = MAX_JOBS;
 	if (!chunk) {
 		chunk = in_memory(c) ? MEMORY_CHUNK :
-				       min_u64(POOL / c->jobs, MAX_CHUNK);
+				       min_u64(pool / c->jobs, MAX_CHUNK);
 		if (chunk < MIN_CHUNK)
 			chunk = MIN_CHUNK;
 	}

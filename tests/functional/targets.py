@@ -3,6 +3,7 @@
 bitmap says fit each other, however a run ends. Everything else about servers
 needs no kernel and is in tests/targets."""
 import os
+import re
 import signal
 import subprocess
 
@@ -78,6 +79,23 @@ def targets_nbd_server_killed():
         _served()
         backup(t, 'bitmap', mode, target=EXPORT)
         same((_covered(t), t.dirty()), (set(), set()), 'after the next run')
+
+
+@case(kernels=('uml',))
+def targets_nbd_memory():
+    """This test will keep all requests of a run in flight: it has the 16 MiB at the
+    peak that any run has, shared libraries among them."""
+    t = Tracked(Loop(16 * M, byte=0x11))
+    fresh_target()
+    with open(TARGET, 'wb') as file:
+        file.truncate(16 * M)
+    _served('--filter=delay', 'wdelay=200ms')
+    it = subprocess.Popen(words(t, 'full', bitmap=None, target=EXPORT))
+    wait_for(lambda: any(read_file(TARGET, 12 * M, 1)), 'the last quarter')
+    with open(f'/proc/{it.pid}/status', encoding='ascii') as file:
+        peak = int(re.search(r'VmHWM:\s+(\d+) kB', file.read())[1])
+    same(it.wait(150), 0, 'the run')
+    true(peak <= 16 * K, f'{peak} KiB at the peak')
 
 
 @case(kernels=('uml',))
