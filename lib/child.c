@@ -81,7 +81,6 @@ int dtl_child_run_into(char *const argv[], int out,
 	int err = memfd_create("err", MFD_CLOEXEC);
 	int ret = out < 0 || err < 0 ? -errno : spawn(argv, out, err);
 
-	text->out[0] = '\0';
 	text->err[0] = '\0';
 	if (err >= 0)
 		dtl_child_last_line(err, text->err, sizeof(text->err));
@@ -94,8 +93,6 @@ int dtl_child_run(char *const argv[], struct dtl_child_text *text)
 	int out = memfd_create("out", MFD_CLOEXEC);
 	int ret = dtl_child_run_into(argv, out, text);
 
-	if (out >= 0)
-		read_text(out, 0, text->out, sizeof(text->out));
 	dtl_close(out);
 	return ret;
 }

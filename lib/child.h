@@ -9,18 +9,16 @@
 
 /**
  * struct dtl_child_text - what a program said.
- * @out: standard output, cut
  * @err: last line of standard error, cut, without the newline
  */
 struct dtl_child_text {
-	char out[65536];
 	char err[1024];
 };
 
 /**
  * dtl_child_run() - run a program to its end.
  * @argv: it, found by PATH, and its arguments
- * @text: result
+ * @text: result; its standard output is dropped
  *
  * It has no input, is in a process group of its own (Ctrl-C is the caller's to
  * act on) and blocks no signals.
@@ -34,7 +32,7 @@ int dtl_child_run(char *const argv[], struct dtl_child_text *text);
  * dtl_child_run_into() - the same, with its standard output in a file.
  * @argv: as for dtl_child_run()
  * @out: the file
- * @text: result; nothing in @text->out
+ * @text: result
  */
 int dtl_child_run_into(char *const argv[], int out,
 		       struct dtl_child_text *text);

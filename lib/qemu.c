@@ -50,11 +50,14 @@ static uint64_t number(struct json_object *o, const char *key)
 }
 
 /* Of an image, or of a chain's first. */
-static bool read_info(const char *text, struct dtl_qemu_info *info)
+static bool read_info(int fd, struct dtl_qemu_info *info)
 {
-	struct json_object *it = json_tokener_parse(text), *first = it;
+	struct json_object *it, *first;
 	bool good;
 
+	lseek(fd, 0, SEEK_SET);
+	it = json_object_from_fd(fd);
+	first = it;
 	if (json_object_is_type(it, json_type_array))
 		first = json_object_array_get_idx(it, 0);
 	good = json_object_is_type(first, json_type_object) &&
@@ -71,21 +74,22 @@ int dtl_qemu_look(struct dtrack *h, const char *path, const char *format,
 		"qemu-img", "info", "--output=json", "-U", "-f", (char *)format,
 		(char *)path, alone ? NULL : "--backing-chain", NULL,
 	};
-	struct dtl_child_text *text = malloc(sizeof(*text));
-	int ret;
+	/* Of a long chain it is a long text. */
+	int fd = memfd_create("info", MFD_CLOEXEC);
+	struct dtl_child_text text;
+	int ret = dtl_child_run_into(argv, fd, &text);
 
-	if (!text)
-		return dtl_nomem(h);
-	ret = qemu_img(h, argv, text);
-	if (ret > 0)
+	if (ret < 0)
+		ret = not_run(h, ret);
+	else if (ret)
 		ret = dtl_fail(h, -ENOLINK, DTL_CLASS_GENERIC,
 			       "Could not open the image '%s': %s", path,
-			       words(text));
-	else if (!ret && !read_info(text->out, info))
+			       words(&text));
+	else if (!read_info(fd, info))
 		ret = dtl_fail(h, -EINVAL, DTL_CLASS_GENERIC,
 			       "Could not tell the size of the image '%s'",
 			       path);
-	free(text);
+	dtl_close(fd);
 	return ret;
 }
 
@@ -111,11 +115,9 @@ int dtl_qemu_create(struct dtrack *h, const char *path, uint64_t size,
 		    uint64_t cluster, const char *backing, const char *format)
 {
 	char bytes[32], option[64], *argv[16];
-	struct dtl_child_text *text = malloc(sizeof(*text));
+	struct dtl_child_text text;
 	int ret, nr = 0;
 
-	if (!text)
-		return dtl_nomem(h);
 	snprintf(bytes, sizeof(bytes), "%" PRIu64, size);
 	snprintf(option, sizeof(option), "cluster_size=%" PRIu64, cluster);
 	argv[nr++] = "qemu-img";
@@ -134,12 +136,11 @@ int dtl_qemu_create(struct dtrack *h, const char *path, uint64_t size,
 	argv[nr++] = (char *)path;
 	argv[nr++] = bytes;
 	argv[nr] = NULL;
-	ret = qemu_img(h, argv, text);
+	ret = qemu_img(h, argv, &text);
 	if (ret > 0)
 		ret = dtl_fail(h, -EIO, DTL_CLASS_GENERIC,
 			       "Could not make the image '%s': %s", path,
-			       words(text));
-	free(text);
+			       words(&text));
 	return ret;
 }
 
@@ -323,19 +324,15 @@ static int map(struct dtrack *h, const char *path, char *name, FILE *out)
 		"qemu-img", "map", "--output=json", "-U", "-f", "qcow2", name,
 		NULL,
 	};
-	struct dtl_child_text *text = malloc(sizeof(*text));
-	int ret;
+	struct dtl_child_text text;
+	int ret = dtl_child_run_into(argv, fileno(out), &text);
 
-	if (!text)
-		return dtl_nomem(h);
-	ret = dtl_child_run_into(argv, fileno(out), text);
 	if (ret < 0)
 		ret = not_run(h, ret);
 	else if (ret)
 		ret = dtl_fail(h, -ENOLINK, DTL_CLASS_GENERIC,
 			       "Could not tell what is in the image '%s': %s",
-			       path, words(text));
-	free(text);
+			       path, words(&text));
 	return ret;
 }
 
