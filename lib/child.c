@@ -2,7 +2,8 @@
 /*
  * child.c - programs that the library runs.
  *
- * What they say goes into files in memory: nobody has to read while they run.
+ * What they say goes into files in memory, and nobody has to read while they run,
+ * unless it may be too much for that.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -50,13 +51,12 @@ static int wait_for(pid_t pid)
 				   128 + WTERMSIG(status);
 }
 
-/* Return: as dtl_child_run(). */
-static int spawn(char *const argv[], int out, int err)
+/* Return: 0 or -errno. */
+static int start(char *const argv[], int out, int err, pid_t *pid)
 {
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attr;
 	sigset_t none;
-	pid_t pid;
 	int ret;
 
 	sigemptyset(&none);
@@ -69,9 +69,18 @@ static int spawn(char *const argv[], int out, int err)
 					POSIX_SPAWN_SETSIGMASK);
 	posix_spawnattr_setpgroup(&attr, 0);
 	posix_spawnattr_setsigmask(&attr, &none);
-	ret = -posix_spawnp(&pid, argv[0], &files, &attr, argv, environ);
+	ret = -posix_spawnp(pid, argv[0], &files, &attr, argv, environ);
 	posix_spawnattr_destroy(&attr);
 	posix_spawn_file_actions_destroy(&files);
+	return ret;
+}
+
+/* Return: as dtl_child_run(). */
+static int spawn(char *const argv[], int out, int err)
+{
+	pid_t pid;
+	int ret = start(argv, out, err, &pid);
+
 	return ret ? ret : wait_for(pid);
 }
 
@@ -94,5 +103,42 @@ int dtl_child_run(char *const argv[], struct dtl_child_text *text)
 	int ret = dtl_child_run_into(argv, out, text);
 
 	dtl_close(out);
+	return ret;
+}
+
+/* Return: as dtl_child_run(). */
+static int spawn_and_read(char *const argv[], int err,
+			  void (*read)(void *opaque, FILE *out), void *opaque)
+{
+	int ret, ends[2];
+	pid_t pid;
+	FILE *out;
+
+	if (pipe2(ends, O_CLOEXEC))
+		return -errno;
+	out = fdopen(ends[0], "r");
+	ret = out ? start(argv, ends[1], err, &pid) : -ENOMEM;
+	close(ends[1]);
+	if (!ret) {
+		read(opaque, out);
+		ret = wait_for(pid);
+	}
+	if (out)
+		fclose(out);
+	else
+		close(ends[0]);
+	return ret;
+}
+
+int dtl_child_read(char *const argv[], void (*read)(void *opaque, FILE *out),
+		   void *opaque, struct dtl_child_text *text)
+{
+	int err = memfd_create("err", MFD_CLOEXEC);
+	int ret = err < 0 ? -errno : spawn_and_read(argv, err, read, opaque);
+
+	text->err[0] = '\0';
+	if (err >= 0)
+		dtl_child_last_line(err, text->err, sizeof(text->err));
+	dtl_close(err);
 	return ret;
 }

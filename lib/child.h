@@ -5,6 +5,8 @@
 #ifndef DTL_CHILD_H
 #define DTL_CHILD_H
 
+#include <stdio.h>
+
 #include "private.h"
 
 /**
@@ -36,6 +38,18 @@ int dtl_child_run(char *const argv[], struct dtl_child_text *text);
  */
 int dtl_child_run_into(char *const argv[], int out,
 		       struct dtl_child_text *text);
+
+/**
+ * dtl_child_read() - the same, and read its standard output meanwhile.
+ * @argv: as for dtl_child_run()
+ * @read: to read it, to its end
+ * @opaque: handed to it
+ * @text: result
+ *
+ * Return: as dtl_child_run().
+ */
+int dtl_child_read(char *const argv[], void (*read)(void *opaque, FILE *out),
+		   void *opaque, struct dtl_child_text *text);
 
 /**
  * dtl_child_last_line() - the last line of a file that is short.

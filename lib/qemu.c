@@ -297,64 +297,64 @@ static int see_extent(char *line,
 	return ret;
 }
 
-/* An extent a line; there may be many. */
-static int see_extents(struct dtrack *h, const char *path, FILE *map,
-		       int (*own)(void *opaque,
-				  const struct dtrack_range *range),
-		       void *opaque)
+/**
+ * struct extents - what an image has, as it is told.
+ * @own: told of what it has itself
+ * @opaque: handed to it
+ * @ret: what it said, or -EINVAL
+ */
+struct extents {
+	int (*own)(void *opaque, const struct dtrack_range *range);
+	void *opaque;
+	int ret;
+};
+
+/* An extent a line; there may be more than memory has room for. */
+static void see_extents(void *opaque, FILE *map)
 {
+	struct extents *e = opaque;
 	char *line = NULL;
 	size_t room = 0;
-	int ret = 0;
 
-	rewind(map);
-	while (!ret && getline(&line, &room, map) > 0)
-		if (strchr(line, '{'))
-			ret = see_extent(line, own, opaque);
+	while (getline(&line, &room, map) > 0)
+		if (!e->ret && strchr(line, '{'))
+			e->ret = see_extent(line, e->own, e->opaque);
 	free(line);
-	if (ret != -EINVAL)
-		return ret;
-	return dtl_fail(h, ret, DTL_CLASS_GENERIC,
-			"Could not tell what is in the image '%s'", path);
 }
 
-static int map(struct dtrack *h, const char *path, char *name, FILE *out)
+static int map(struct dtrack *h, const char *path, char *name,
+	       struct extents *e)
 {
 	char *const argv[] = {
 		"qemu-img", "map", "--output=json", "-U", "-f", "qcow2", name,
 		NULL,
 	};
 	struct dtl_child_text text;
-	int ret = dtl_child_run_into(argv, fileno(out), &text);
+	int ret = dtl_child_read(argv, see_extents, e, &text);
 
 	if (ret < 0)
-		ret = not_run(h, ret);
-	else if (ret)
-		ret = dtl_fail(h, -ENOLINK, DTL_CLASS_GENERIC,
-			       "Could not tell what is in the image '%s': %s",
-			       path, words(&text));
-	return ret;
+		return not_run(h, ret);
+	if (e->ret && e->ret != -EINVAL)
+		return e->ret;
+	if (ret)
+		return dtl_fail(h, -ENOLINK, DTL_CLASS_GENERIC,
+				"Could not tell what is in the image '%s': %s",
+				path, words(&text));
+	if (e->ret)
+		return dtl_fail(h, -EINVAL, DTL_CLASS_GENERIC,
+				"Could not tell what is in the image '%s'",
+				path);
+	return 0;
 }
 
 int dtl_qemu_map(struct dtrack *h, const char *path,
 		 int (*own)(void *opaque, const struct dtrack_range *range),
 		 void *opaque)
 {
-	int ret, fd = memfd_create("map", MFD_CLOEXEC);
-	FILE *out = fd < 0 ? NULL : fdopen(fd, "r+");
+	struct extents e = { .own = own, .opaque = opaque };
 	char *name = name_alone(path);
+	int ret = name ? map(h, path, name, &e) : dtl_nomem(h);
 
-	if (!out || !name) {
-		ret = dtl_nomem(h);
-	} else {
-		ret = map(h, path, name, out);
-		if (!ret)
-			ret = see_extents(h, path, out, own, opaque);
-	}
 	free(name);
-	if (out)
-		fclose(out);
-	else
-		dtl_close(fd);
 	return ret;
 }
