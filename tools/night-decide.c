@@ -18,6 +18,11 @@
 #define DAY	86400
 /* A timer is not that exact: a week after a run may be some hours less. */
 #define SLACK	(DAY / 2)
+/*
+ * To the lowest image qemu goes by "../" from one to the next, some 26 bytes each,
+ * and no name has more than 4095.
+ */
+#define MAX_IMAGES	100
 
 __attribute__((format(printf, 2, 3)))
 static bool because(struct night *n, const char *fmt, ...)
@@ -98,6 +103,9 @@ static bool is_due(struct night *n, const struct chain *c)
 	int64_t age = n->now - point_time_parse(c->point[0].time);
 	uint64_t every = n->c->full_every;
 
+	if (n->c->format == FORMAT_QCOW2 && chain_length(c) >= MAX_IMAGES)
+		return because(n, "after %d runs: qemu opens no longer chain",
+			       MAX_IMAGES);
 	if (!n->c->in_days)
 		return chain_length(c) >= every &&
 		       because(n, "after %" PRIu64 " runs", every);

@@ -377,3 +377,16 @@ def case_run_verify_not():
         n.change()
         r = n.run()
         equal((0, 1), (r.status, r.err.count("\n")), r.err)
+
+
+def case_night_long_chain():
+    """Of images: by so many names qemu still finds the lowest."""
+    for nr, kind in (99, "incremental"), (100, "full"):
+        n = Nights(format="qcow2", full_every="1000 runs")
+        n.night("full", FIRST)
+        first, where = n.point, os.path.join(n.folder, n.chain)
+        for i in range(2, nr + 1):
+            copy = f"{i:06}{first[6:]}"
+            shutil.copytree(os.path.join(where, first), os.path.join(where, copy))
+            edit(os.path.join(where, copy, "point.json"), number=i, previous=i - 1)
+        n.night(kind, "after 100 runs: qemu opens no longer chain")
