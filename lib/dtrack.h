@@ -222,7 +222,9 @@ int dtrack_dev_mounted(struct dtrack *h, struct dtrack_dev dev);
  * @path: the file, or a folder: any that would be made in it
  *
  * Through whatever lies between: its file system, also one of several devices,
- * devices on @dev, a file behind a loop device.  Where it cannot be told it does.
+ * devices on @dev, a file behind a loop device.  A btrfs that cannot be told is
+ * taken for any, and a bcachefs does; not seen are ZFS, and the upper directory of
+ * an overlay that is out of sight.
  *
  * Return: 1, 0, or a negative errno.
  */

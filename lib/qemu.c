@@ -105,8 +105,9 @@ uint64_t dtl_qemu_cluster(uint64_t granule, uint64_t size)
 
 	if (!granule)
 		return cluster;
+	/* What the image needs for itself is far less than a sixty-fourth. */
 	while (cluster > MIN_CLUSTER && cluster > granule &&
-	       most_bytes(cluster / 2) >= size)
+	       most_bytes(cluster / 2) >= size + size / 64)
 		cluster /= 2;
 	return cluster;
 }
