@@ -100,7 +100,11 @@ static u64 last_write(const struct dtr_cpu_writes *w)
 	unsigned long last = READ_ONCE(w->last);
 	u64 now;
 
-	/* A clock that was read before may be behind the write. */
+	/*
+	 * The clock after the write's time, or it may be behind it.  Pairs with
+	 * dtr_write_begin(), whose store of @last depends on its reading of the
+	 * clock.
+	 */
 	smp_rmb();
 	now = get_jiffies_64();
 	return now - ((unsigned long)now - last);
