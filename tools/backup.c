@@ -216,7 +216,7 @@ const struct verb verb_backup = {
 "\n"
 "When a read or write fails: 'report' ends the run, 'ignore' tries three times\n"
 "more first, 'stop' waits for SIGUSR1 (try again) or SIGTERM (cancel). SIGINT\n"
-"and SIGTERM cancel in order, a second one exits at once; either way the bitmap\n"
-"thaws and nothing dirty is lost.",
+"and SIGTERM cancel in order, another one a second or more later exits at once;\n"
+"either way the bitmap thaws and nothing dirty is lost.",
 	.options = options,
 };

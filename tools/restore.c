@@ -261,8 +261,9 @@ const struct verb verb_restore = {
 "--delta compares both and writes only what differs: less is written, and on a\n"
 "tracked device less is dirty.\n"
 "\n"
-"SIGINT and SIGTERM cancel in order, a second one exits at once: the device then\n"
-"has a part of the content. Unless it exits at once, the last line says up to where.\n"
+"SIGINT and SIGTERM cancel in order, another one a second or more later exits at\n"
+"once: the device then has a part of the content. Unless it exits at once, the last\n"
+"line says up to where.\n"
 "\n"
 "Exit status: 0 restored, 3 restored with --force but for what was named, 1 failed\n"
 "or cancelled.",

@@ -3,31 +3,56 @@
  * signals.c - SIGINT, SIGTERM and SIGHUP cancel what runs, SIGUSR1 lets it go on.
  */
 #include <signal.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "option.h"
 #include "dtrack.h"
 #include "signals.h"
 
+/*
+ * timeout(1) and others signal a process and then its whole group, which is one
+ * wish that comes twice.
+ */
+#define AGAIN_MS	1000
+
 static const struct signal_ops *ops;
 static void *volatile running;
-static volatile sig_atomic_t cancels;
+/* When the first signal came that cancels, 0: there was none. */
+static _Atomic int64_t cancelled_at;
 static volatile sig_atomic_t alarms;
 
-/* The first asks, the second goes; the kernel takes the freeze back. */
+static int64_t now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/*
+ * The first asks, one that comes a while later goes; the kernel takes the freeze
+ * back.
+ */
 static void on_cancel(int sig)
 {
+	int64_t first = 0, t = now();
+
 	(void)sig;
-	if (cancels++)
+	if (atomic_compare_exchange_strong(&cancelled_at, &first, t)) {
+		if (running)
+			ops->cancel(running);
+	} else if (t - first >= AGAIN_MS) {
 		_exit(EXIT_FAILED);
-	if (running)
-		ops->cancel(running);
+	}
 }
 
 /* A shell may repeat what the terminal said: it asks, and that is all. */
 static void on_hangup(int sig)
 {
-	if (!cancels)
+	if (!signals_cancelled())
 		on_cancel(sig);
 }
 
@@ -81,7 +106,7 @@ void signals_give(const struct signal_ops *to, void *what)
 {
 	ops = to;
 	running = what;
-	if (cancels || alarms)
+	if (signals_cancelled() || alarms)
 		to->cancel(what);
 }
 
@@ -92,7 +117,7 @@ void signals_take(void)
 
 bool signals_cancelled(void)
 {
-	return cancels;
+	return cancelled_at;
 }
 
 void signals_ignore(void)

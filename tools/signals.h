@@ -23,7 +23,8 @@ extern const struct signal_ops transaction_signals;
 /**
  * signals_catch() - from here on a signal does not end the process.
  *
- * The second SIGINT or SIGTERM does: the kernel takes freezes back.
+ * One more SIGINT or SIGTERM, a second or more after the first, does: the kernel
+ * takes freezes back.
  */
 void signals_catch(void);
 

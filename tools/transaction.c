@@ -448,5 +448,6 @@ const struct verb verb_transaction = {
 "it had copied, and says that its target must be kept.\n"
 "\n"
 "SIGINT and SIGTERM cancel all backups that have not ended, SIGUSR1 lets those\n"
-"that stopped on an error try again, a second SIGINT or SIGTERM exits at once.",
+"that stopped on an error try again, another SIGINT or SIGTERM a second or more\n"
+"later exits at once.",
 };

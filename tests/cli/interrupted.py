@@ -2,6 +2,7 @@
 """'dtrack run' that was killed or cancelled, and the one after it."""
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -89,9 +90,9 @@ def case_run_point_without_its_file():
     equal(content, n.images(chain=chain, point=point), "the image above it")
 
 
-def copying(n):
+def copying(n, **kwargs):
     p = subprocess.Popen([DTRACK, "run", n.config], env=environment(n.kernel()),
-                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, **kwargs)
     end = time.monotonic() + LIMIT
     while "EXTENTS" not in " ".join(read_log()):
         true(time.monotonic() < end and p.poll() is None, "it ended")
@@ -113,6 +114,54 @@ def case_run_cancelled():
     true(any("RECLAIM n" in line for line in read_log()), read_log())
     n.configure()
     n.night("incremental")
+
+
+def wait_taken(pid, sig):
+    """Until a signal that was sent is pending no longer."""
+    pending = 1 << sig - 1
+    while pending & 1 << sig - 1:
+        with open(f"/proc/{pid}/status") as f:
+            pending = int(re.search(r"^ShdPnd:\s*(\w+)$", f.read(), re.M)[1], 16)
+
+
+def case_run_cancelled_by_timeout():
+    """timeout(1) signals the process and then its group: that is one wish."""
+    for form in ("raw", "qcow2"):
+        n = Nights(format=form)
+        n.night("full", FIRST)
+        n.configure(speed="4K", after="echo $DTRACK_STATUS", format=form)
+        n.change()
+        before = n.listing()
+        p = copying(n, start_new_session=True)
+        p.send_signal(signal.SIGTERM)
+        wait_taken(p.pid, signal.SIGTERM)
+        os.killpg(p.pid, signal.SIGTERM)
+        equal(f"cancelled\ndtrack: run {n.config}: Operation canceled\n".encode(),
+              p.communicate(timeout=LIMIT)[1])
+        equal((1, "cancelled", before), (p.returncode, n.status()["status"], n.listing()))
+        true(any("RECLAIM n" in line for line in read_log()), read_log())
+
+
+def case_run_cancelled_again():
+    """Who asks again a while later does not wait for a hook that does not end."""
+    n = Nights()
+    begun, end = (os.path.join(scratch, name) for name in ("begun", "end"))
+    n.configure(before=f"trap '' TERM; touch {begun}; "
+                       f"while [ ! -e {end} ]; do sleep 0.05; done")
+    p = subprocess.Popen([DTRACK, "run", n.config], env=environment(n.kernel()),
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    until = time.monotonic() + LIMIT
+    while not os.path.exists(begun):
+        true(time.monotonic() < until and p.poll() is None, "it ended")
+        time.sleep(0.01)
+    p.send_signal(signal.SIGTERM)
+    time.sleep(1.1)
+    true(p.poll() is None, "the first one ended it")
+    p.send_signal(signal.SIGTERM)
+    equal(1, p.wait(LIMIT))
+    open(end, "w").close()
+    # in order it would have said so
+    equal((b"", b""), p.communicate(timeout=LIMIT))
 
 
 def case_run_hangup():
