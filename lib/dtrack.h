@@ -991,6 +991,12 @@ struct dtrack_verify_options {
  * @bytes_different: bytes in what was found
  * @images: number of images that were compared with their checksums, the target
  *	among them
+ * @medium: all that was read of the target, and of what it lies over, came from
+ *	the medium: by direct reads, or after what memory had of it was dropped.
+ *	0 where that is not known, as with a server, or on a network's file
+ *	system: what has changed on the medium since it was written may not have
+ *	been seen.  Of a file system in memory, memory is the medium.  Valid
+ *	after the execution
  */
 struct dtrack_verify_result {
 	int state;
@@ -1000,6 +1006,7 @@ struct dtrack_verify_result {
 	uint64_t bytes_checked;
 	uint64_t bytes_different;
 	unsigned int images;
+	int medium;
 };
 
 struct dtrack_verify;

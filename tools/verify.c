@@ -135,6 +135,7 @@ static int print_document(struct findings *f,
 	       r->bytes_total, r->bytes_checked, r->bytes_different);
 	if (f->call->argc == 1)
 		printf("  \"images\": %u,\n", r->images);
+	printf("  \"medium\": %s,\n", r->medium ? "true" : "false");
 	printf("  \"problems\": %s,\n  \"ranges\": [", problems);
 	if (!print_file(f->ranges))
 		return EXIT_FAILED;

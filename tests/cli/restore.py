@@ -33,10 +33,10 @@ class Copy(Files):
 
 
 def document(status, found, checked=SIZE, total=SIZE, problems=(), live=False,
-             images=None):
+             images=None, medium=False):
     return {"status": status, "live": live, "bytes-total": total,
             "bytes-checked": checked, "bytes-different": sum(n for _, n in found),
-            **({} if images is None else {"images": images}), "problems": list(problems),
+            **({} if images is None else {"images": images}), "medium": medium, "problems": list(problems),
             "ranges": [{"start": at, "length": n} for at, n in found]}
 
 
