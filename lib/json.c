@@ -9,6 +9,57 @@
 
 #include "json.h"
 
+/* ---- Strings ------------------------------------------------------------ */
+
+unsigned int dtl_utf8_len(const char *text)
+{
+	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	const unsigned char *s = (const unsigned char *)text;
+	unsigned int i, len = s[0] < 0x80 ? 1 : (s[0] & 0xe0) == 0xc0 ? 2 :
+			      (s[0] & 0xf0) == 0xe0 ? 3 :
+			      (s[0] & 0xf8) == 0xf0 ? 4 : 0;
+	uint32_t c = len > 1 ? s[0] & (0x7fU >> len) : s[0];
+
+	for (i = 1; i < len; i++) {
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+		c = c << 6 | (s[i] & 0x3f);
+	}
+	if (c < least[len] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
+		return 0;
+	return len;
+}
+
+bool dtl_is_utf8(const char *text)
+{
+	unsigned int len = 1;
+
+	for (; *text && len; text += len)
+		len = dtl_utf8_len(text);
+	return len;
+}
+
+struct json_object *dtl_json_string(const char *text)
+{
+	struct json_object *o;
+	unsigned int len;
+	char *copy, *s;
+
+	if (dtl_is_utf8(text))
+		return json_object_new_string(text);
+	copy = strdup(text);
+	for (s = copy; s && *s; s += len ? len : 1) {
+		len = dtl_utf8_len(s);
+		if (!len)
+			*s = '?';
+	}
+	o = copy ? json_object_new_string(copy) : NULL;
+	free(copy);
+	return o;
+}
+
+/* ---- Members ------------------------------------------------------------ */
+
 bool dtl_json_text(struct json_object *o, const char *key, char *buf,
 		   size_t size)
 {
@@ -54,7 +105,7 @@ struct json_object *dtl_json_new_id(uint64_t id)
 	char text[17];
 
 	snprintf(text, sizeof(text), "%016" PRIx64, id);
-	return json_object_new_string(text);
+	return dtl_json_string(text);
 }
 
 char *dtl_json_print(struct json_object *o)

@@ -12,6 +12,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/** dtl_utf8_len() - bytes of the UTF-8 character that @text begins with, or 0. */
+unsigned int dtl_utf8_len(const char *text);
+
+/** dtl_is_utf8() - whether all of a text is. */
+bool dtl_is_utf8(const char *text);
+
+/**
+ * dtl_json_string() - a text as JSON; the one way into a document.
+ * @text: what is no UTF-8 in it becomes '?'
+ *
+ * A name that has to be read back must be UTF-8 before it comes here.
+ */
+struct json_object *dtl_json_string(const char *text);
+
 /**
  * dtl_json_text() - a member that is a string.
  * @o: the object

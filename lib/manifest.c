@@ -208,7 +208,7 @@ static struct json_object *sums_json(const struct dtl_manifest *m)
 		return NULL;
 	s = json_object_new_object();
 	json_object_object_add(s, "algorithm",
-			       json_object_new_string(ALGORITHM));
+			       dtl_json_string(ALGORITHM));
 	json_object_object_add(s, "unit", json_object_new_uint64(m->sums_unit));
 	json_object_object_add(s, "id", dtl_json_new_id(m->sums_id));
 	return s;
@@ -221,8 +221,8 @@ static struct json_object *bitmap_json(const struct dtl_manifest *m)
 	if (!m->has_bitmap)
 		return NULL;
 	b = json_object_new_object();
-	json_object_object_add(b, "name", json_object_new_string(m->name));
-	json_object_object_add(b, "uuid", json_object_new_string(m->uuid));
+	json_object_object_add(b, "name", dtl_json_string(m->name));
+	json_object_object_add(b, "uuid", dtl_json_string(m->uuid));
 	json_object_object_add(b, "granularity",
 			       json_object_new_uint64(m->granularity));
 	json_object_object_add(b, "from", m->has_from ?
@@ -236,20 +236,20 @@ static struct json_object *to_json(const struct dtl_manifest *m)
 {
 	struct json_object *o = json_object_new_object();
 
-	json_object_object_add(o, "format", json_object_new_string(FORMAT));
+	json_object_object_add(o, "format", dtl_json_string(FORMAT));
 	json_object_object_add(o, "version", json_object_new_int(VERSION));
-	json_object_object_add(o, "state", json_object_new_string(
+	json_object_object_add(o, "state", dtl_json_string(
 			       m->complete ? "complete" : "incomplete"));
 	json_object_object_add(o, "size", json_object_new_uint64(m->size));
 	if (m->image[0])
 		json_object_object_add(o, "image",
-				       json_object_new_string(m->image));
+				       dtl_json_string(m->image));
 	if (m->backing[0])
 		json_object_object_add(o, "backing",
-				       json_object_new_string(m->backing));
-	json_object_object_add(o, "sync", json_object_new_string(m->sync));
+				       dtl_json_string(m->backing));
+	json_object_object_add(o, "sync", dtl_json_string(m->sync));
 	json_object_object_add(o, "mode", m->has_bitmap ?
-			       json_object_new_string(m->mode) : NULL);
+			       dtl_json_string(m->mode) : NULL);
 	json_object_object_add(o, "bitmap", bitmap_json(m));
 	json_object_object_add(o, "checksums", sums_json(m));
 	return o;

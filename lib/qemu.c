@@ -204,38 +204,22 @@ int dtl_qemu_serve(struct dtrack *h, const char *path, const char *format,
 	return ret;
 }
 
-/* A file may have any name, but a JSON string is UTF-8. */
-static bool is_json(const char *text)
-{
-	struct json_tokener *t = json_tokener_new();
-	bool good = false;
-
-	if (t) {
-		json_tokener_set_flags(t, JSON_TOKENER_VALIDATE_UTF8);
-		json_object_put(json_tokener_parse_ex(t, text, -1));
-		good = json_tokener_get_error(t) == json_tokener_success;
-		json_tokener_free(t);
-	}
-	return good;
-}
-
 /* Without what it lies over.  Return: what qemu takes for a name, or NULL. */
 static char *name_alone(const char *path)
 {
 	struct json_object *image = json_object_new_object();
 	struct json_object *file = json_object_new_object();
-	const char *text;
 	char *name;
 
-	json_object_object_add(file, "filename", json_object_new_string(path));
-	json_object_object_add(image, "driver", json_object_new_string("qcow2"));
+	json_object_object_add(file, "filename", dtl_json_string(path));
+	json_object_object_add(image, "driver", dtl_json_string("qcow2"));
 	json_object_object_add(image, "backing", NULL);
 	json_object_object_add(image, "file", file);
-	text = json_object_to_json_string_ext(image,
-					      JSON_C_TO_STRING_NOSLASHESCAPE);
-	if (!is_json(text))
+	/* A file may have any name, but a JSON string is UTF-8. */
+	if (!dtl_is_utf8(path))
 		name = strdup(path);
-	else if (asprintf(&name, "json:%s", text) < 0)
+	else if (asprintf(&name, "json:%s", json_object_to_json_string_ext(image,
+			  JSON_C_TO_STRING_NOSLASHESCAPE)) < 0)
 		name = NULL;
 	json_object_put(image);
 	return name;

@@ -26,6 +26,7 @@
 
 #include "files.h"
 #include "image.h"
+#include "json.h"
 #include "manifest.h"
 #include "nbd.h"
 #include "qemu.h"
@@ -249,6 +250,11 @@ static int name_backing(struct dtrack *h, struct dtl_image *image)
 	if (snprintf(image->backing_name, sizeof(image->backing_name), "%s%s",
 		     from, name) >= (int)sizeof(image->backing_name))
 		return too_long(h, image->backing);
+	/* The manifest, by which the chain is followed, could not say it. */
+	if (!dtl_is_utf8(image->backing_name))
+		return dtl_fail(h, -EILSEQ, DTL_CLASS_GENERIC,
+				"The name of the backing file '%s' is not UTF-8: a manifest cannot hold it",
+				image->backing);
 	return 0;
 }
 

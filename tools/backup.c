@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "json.h"
 #include "output.h"
 #include "progress.h"
 #include "signals.h"
@@ -116,9 +117,9 @@ static void result_json(struct call *call, struct dtrack_dev dev,
 	if (r->state != DTRACK_RUN_COMPLETED)
 		error = error_json(dtrack_errclass(call->h),
 				   dtrack_errmsg(call->h));
-	json_object_object_add(o, "status", json_object_new_string(
+	json_object_object_add(o, "status", dtl_json_string(
 			       state_word(r->state)));
-	json_object_object_add(o, "consistency", json_object_new_string(
+	json_object_object_add(o, "consistency", dtl_json_string(
 			       consistency_word(r->consistency)));
 	json_object_object_add(o, "bytes-total",
 			       json_object_new_uint64(r->bytes_total));

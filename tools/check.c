@@ -4,6 +4,7 @@
  */
 #include <inttypes.h>
 
+#include "json.h"
 #include "output.h"
 #include "verbs.h"
 
@@ -30,10 +31,10 @@ static struct json_object *finding_json(const struct dtrack_finding *f)
 	struct json_object *o = json_object_new_object();
 
 	json_object_object_add(o, "kind",
-			       json_object_new_string(kind_word(f->kind)));
+			       dtl_json_string(kind_word(f->kind)));
 	json_object_object_add(o, "fault", json_object_new_boolean(f->fault));
 	json_object_object_add(o, "bitmap", f->bitmap ?
-			       json_object_new_string(f->bitmap) : NULL);
+			       dtl_json_string(f->bitmap) : NULL);
 	json_object_object_add(o, "text", text_json(f->text));
 	return o;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "json.h"
 #include "output.h"
 #include "table.h"
 #include "verbs.h"
@@ -116,12 +117,12 @@ static void add_json(struct json_object *array, struct dtrack_dev dev,
 	struct json_object *o = json_object_new_object();
 	char buf[32];
 
-	json_object_object_add(o, "name", json_object_new_string(info->name));
+	json_object_object_add(o, "name", dtl_json_string(info->name));
 	format_dev(dev, buf, sizeof(buf));
-	json_object_object_add(o, "device", json_object_new_string(buf));
+	json_object_object_add(o, "device", dtl_json_string(buf));
 	json_object_object_add(o, "size", json_object_new_uint64(info->bytes));
 	format_dev(info->lower, buf, sizeof(buf));
-	json_object_object_add(o, "lower", json_object_new_string(buf));
+	json_object_object_add(o, "lower", dtl_json_string(buf));
 	json_object_object_add(o, "lower-start",
 			       json_object_new_uint64(info->lower_start));
 	json_object_object_add(o, "bitmaps",

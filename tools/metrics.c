@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "json.h"
 #include "output.h"
 #include "verbs.h"
 
@@ -91,7 +92,7 @@ static struct json_object *sample_json(const char *metric,
 	for (i = 0; i < nr; i++)
 		json_object_object_add(of, labels[i].name,
 				       text_json(labels[i].value));
-	json_object_object_add(o, "name", json_object_new_string(name));
+	json_object_object_add(o, "name", dtl_json_string(name));
 	json_object_object_add(o, "labels", of);
 	json_object_object_add(o, "value", json_object_get(value));
 	return o;

@@ -9,35 +9,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "json.h"
 #include "output.h"
 
 /* ---- Text of others ----------------------------------------------------- */
-
-/* Length of the UTF-8 character at @s, 0 if it is none. */
-static unsigned int utf8_len(const unsigned char *s)
-{
-	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	unsigned int i, len = s[0] < 0x80 ? 1 : (s[0] & 0xe0) == 0xc0 ? 2 :
-			      (s[0] & 0xf0) == 0xe0 ? 3 :
-			      (s[0] & 0xf8) == 0xf0 ? 4 : 0;
-	uint32_t c = len > 1 ? s[0] & (0x7fU >> len) : s[0];
-
-	for (i = 1; i < len; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-		c = c << 6 | (s[i] & 0x3f);
-	}
-	if (c < least[len] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
-		return 0;
-	return len;
-}
 
 void clean_line(char *s)
 {
 	unsigned int len;
 
 	for (; *s; s += len) {
-		len = utf8_len((unsigned char *)s);
+		len = dtl_utf8_len(s);
 		if (!len || (unsigned char)*s < ' ' || *s == 0x7f) {
 			*s = '?';
 			len = 1;
@@ -87,7 +69,7 @@ void print_json(struct json_object *o)
 struct json_object *text_json(const char *text)
 {
 	char *line = text_clean(text);
-	struct json_object *o = json_object_new_string(line);
+	struct json_object *o = dtl_json_string(line);
 
 	free(line);
 	return o;
@@ -97,7 +79,7 @@ struct json_object *error_json(const char *cls, const char *why)
 {
 	struct json_object *o = json_object_new_object();
 
-	json_object_object_add(o, "class", json_object_new_string(cls));
+	json_object_object_add(o, "class", dtl_json_string(cls));
 	json_object_object_add(o, "message", text_json(why));
 	return o;
 }

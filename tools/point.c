@@ -232,7 +232,7 @@ int point_take(const char *folder, struct point_image *image)
 
 static void put_text(struct json_object *o, const char *key, const char *text)
 {
-	json_object_object_add(o, key, json_object_new_string(text));
+	json_object_object_add(o, key, dtl_json_string(text));
 }
 
 static void put_number(struct json_object *o, const char *key, uint64_t value)

@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "json.h"
 #include "output.h"
 #include "progress.h"
 
@@ -109,7 +110,7 @@ static struct json_object *event_json(const struct progress *p,
 {
 	struct json_object *o = json_object_new_object();
 
-	json_object_object_add(o, "event", json_object_new_string(event));
+	json_object_object_add(o, "event", dtl_json_string(event));
 	json_object_object_add(o, "object", text_json(p->call->object));
 	return o;
 }

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "json.h"
 #include "output.h"
 #include "progress.h"
 #include "signals.h"
@@ -99,7 +100,7 @@ static void result_json(struct call *call,
 {
 	struct json_object *o = json_object_new_object();
 
-	json_object_object_add(o, "status", json_object_new_string(
+	json_object_object_add(o, "status", dtl_json_string(
 			       state_word(r->state)));
 	json_object_object_add(o, "bytes-total",
 			       json_object_new_uint64(r->bytes_total));

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "json.h"
 #include "output.h"
 #include "table.h"
 #include "verbs.h"
@@ -27,11 +28,11 @@ static struct json_object *owner_json(const struct dtrack_bitmap_info *info)
 	o = json_object_new_object();
 	json_object_object_add(o, "pid",
 			       json_object_new_int64(info->owner_pid));
-	json_object_object_add(o, "comm", json_object_new_string(
+	json_object_object_add(o, "comm", dtl_json_string(
 			       (const char *)info->owner_comm));
 	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ",
 		 gmtime_r(&since, &tm));
-	json_object_object_add(o, "since", json_object_new_string(text));
+	json_object_object_add(o, "since", dtl_json_string(text));
 	return o;
 }
 
@@ -53,7 +54,7 @@ struct json_object *bitmap_json(const struct dtrack_bitmap_info *info)
 	char uuid[DTRACK_UUID_TEXT];
 
 	dtrack_uuid_format(info->uuid, uuid);
-	json_object_object_add(o, "name", json_object_new_string(
+	json_object_object_add(o, "name", dtl_json_string(
 			       (const char *)info->name));
 	add_number(o, "granularity", info->granularity);
 	add_number(o, "count", info->count);
@@ -62,7 +63,7 @@ struct json_object *bitmap_json(const struct dtrack_bitmap_info *info)
 	add_flag(o, "persistent", info, DTRACK_BITMAP_PERSISTENT);
 	add_flag(o, "inconsistent", info, DTRACK_BITMAP_INCONSISTENT);
 	add_number(o, "size", info->bytes);
-	json_object_object_add(o, "uuid", json_object_new_string(uuid));
+	json_object_object_add(o, "uuid", dtl_json_string(uuid));
 	add_number(o, "generation", info->generation);
 	add_number(o, "full-leaves", info->full_leaves);
 	json_object_object_add(o, "owner", owner_json(info));

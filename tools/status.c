@@ -12,13 +12,7 @@
 
 static struct json_object *text_or_null(const char *text)
 {
-	char clean[NIGHT_ERROR_LEN];
-
-	if (!text[0])
-		return NULL;
-	snprintf(clean, sizeof(clean), "%s", text);
-	clean_line(clean);
-	return json_object_new_string(clean);
+	return text[0] ? text_json(text) : NULL;
 }
 
 static void put_text(struct json_object *o, const char *key, const char *text)
@@ -67,7 +61,7 @@ struct json_object *status_json(const struct night *n, double seconds)
 	put_number(o, "seconds", seconds > 0 ? (uint64_t)seconds : 0);
 	put_text(o, "status", night_state(n));
 	put_text(o, "kind", night_kind(n));
-	json_object_object_add(o, "why", json_object_new_string(n->why));
+	json_object_object_add(o, "why", text_json(n->why));
 	put_text(o, "chain", n->made ? n->chain : "");
 	put_text(o, "point", n->made ? n->point.name : "");
 	put_number(o, "bytes-copied", n->bytes_copied);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "document.h"
+#include "json.h"
 #include "output.h"
 #include "progress.h"
 #include "signals.h"
@@ -241,14 +242,14 @@ static struct json_object *action_json(struct job *job, unsigned int i)
 	struct dtrack_action_result r = result(job, i);
 	struct json_object *o = json_object_new_object();
 
-	json_object_object_add(o, "type", json_object_new_string(a->word));
-	json_object_object_add(o, "status", json_object_new_string(
+	json_object_object_add(o, "type", dtl_json_string(a->word));
+	json_object_object_add(o, "status", dtl_json_string(
 			       state_word(r.state)));
 	if (r.state != DTRACK_RUN_COMPLETED)
 		json_object_object_add(o, "error", error_json(r.errclass,
 							      r.errmsg));
 	if (is_run(job, i)) {
-		json_object_object_add(o, "consistency", json_object_new_string(
+		json_object_object_add(o, "consistency", dtl_json_string(
 				       consistency_word(r.consistency)));
 		json_object_object_add(o, "bytes-total",
 				       json_object_new_uint64(r.bytes_total));
@@ -269,11 +270,11 @@ static void result_json(struct job *job, int state, struct json_object *error)
 
 	for (i = 0; i < job->doc.nr; i++)
 		json_object_array_add(actions, action_json(job, i));
-	json_object_object_add(o, "status", json_object_new_string(
+	json_object_object_add(o, "status", dtl_json_string(
 			       state_word(state)));
 	if (error)
 		json_object_object_add(o, "error", error);
-	json_object_object_add(o, "completion-mode", json_object_new_string(
+	json_object_object_add(o, "completion-mode", dtl_json_string(
 			       job->doc.completion == DTRACK_COMPLETION_GROUPED ?
 			       "grouped" : "individual"));
 	json_object_object_add(o, "actions", actions);

@@ -114,7 +114,7 @@ static void found(void *opaque, const struct dtrack_range *range,
 	if (!why)
 		return;
 	print_error_line(f->call, why);
-	json_object_array_add(f->problems, json_object_new_string(why));
+	json_object_array_add(f->problems, text_json(why));
 }
 
 /* ---- The result --------------------------------------------------------- */

@@ -65,12 +65,13 @@ class Result:
         self.status, self.out, self.err, self.log = status, out, err, log
 
     def json(self):
-        return json.loads(self.out)
+        """As strictly as anybody reads it: in UTF-8, and all of it."""
+        return json.loads(self.out.encode(errors="surrogateescape").decode())
 
 
 def environment(script, preload=MOCK, **more):
     path = os.path.join(scratch, "script")
-    with open(path, "w") as f:
+    with open(path, "w", errors="surrogateescape") as f:
         f.write(script)
     log = os.path.join(scratch, "log")
     if os.path.exists(log):

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What is shown of devices and bitmaps: list, show, check, map."""
+import json
 import os
+import random
 import re
 import subprocess
+import time
 import xml.etree.ElementTree
 
 from kit import *
@@ -178,3 +181,77 @@ def case_map_errors():
           "4097", script=TREE)
     fails(1, "Stale", "map data:b: Bitmap 'b' changed while it was read",
           "map", "data", "b", script=TREE + DIRT + "FAIL EXTENTS ESTALE\n")
+
+
+# ---- Text of others in JSON ----
+
+def any_bytes(length):
+    """A word of anything but what ends a word or a name."""
+    letters = [c for c in range(1, 256) if c not in b"\t\n\v\f\r /"]
+    return bytes(random.choice(letters) for _ in range(length)).decode(errors="surrogateescape")
+
+
+def case_json_of_any_bytes():
+    """Whatever a name is made of: of the kernel, of a file, of a process."""
+    seed = int(os.environ.get("SEED", time.time_ns()))
+    random.seed(seed)
+    print(f"# SEED={seed}")
+    for word in ["\udce2\udc82", "x\udcff", "\udced\udca0\udc80", "\udcc0\udc80",
+                 *(any_bytes(9) for _ in range(20))]:
+        script = (f"DEV 4001:7 4194304 4001:9\nDM 4001:7 {word} dirtytrack - 4001:9 0\n"
+                  f"BITMAP 4001:7 {word} flags=47 pid=7 comm={word}\n")
+        for args in (["list"], ["list", DEV], ["bitmap", "show", DEV], ["check", DEV],
+                     ["map", DEV, word], ["metrics"], ["bitmap", "clear", DEV, word],
+                     ["bitmap", "add", DEV, word], ["bitmap", "show", word],
+                     ["backup", DEV, "--target", word + "/t"], ["frob", word],
+                     ["verify", word], ["restore", word, DEV], ["points", word],
+                     ["bitmap", "import", DEV, "b", word], ["run", word],
+                     ["transaction", word], ["create", word, word]):
+            try:
+                r = run(*args, "--json", script=script, cwd=scratch)
+                r.json()
+                r.err.encode()
+            except ValueError as e:
+                raise Failed(f"{args}: {e}: {r.out!r}") from e
+
+
+def case_json_owner_cut():
+    """The kernel cuts a process's name after 15 bytes, also inside a character."""
+    comm = "üüüüüüü".encode() + "ü".encode()[:1]
+    script = ONE + f"BITMAP 4001:7 b flags=47 pid=7 comm={comm.decode(errors='surrogateescape')}\n"
+    equal("üüüüüüü?", succeeds("bitmap", "show", DEV, "--json", script=script)
+          .json()[0]["owner"]["comm"])
+
+
+def case_json_paths():
+    """Of what is found on a target, and of a job."""
+    folder = os.path.join(scratch, "a\udcff")
+    os.mkdir(folder)
+    f = Files(fits=False)
+    full, incremental = (os.path.join(folder, name) for name in "fi")
+    for generation, args in (3, [full, "--sync", "full", "--bitmap", "b", "--bitmap-mode",
+                                 "conditional"]), (4, [incremental + ",backing=" + full,
+                                                       *INCREMENTAL]):
+        r = run("backup", DEV, "--target", "qcow2:" + args[0], *args[1:],
+                script=f.script.replace("generation=3", f"generation={generation}"))
+        equal(0, r.status, r.err)
+    os.remove(full + ".dtrack")
+    r = run("verify", "qcow2:" + incremental, "--json")
+    equal((3, f"'{scratch}/a?/f' has no manifest"), (r.status, r.json()["problems"][0]))
+    r = run("run", os.path.join(folder, "job"), "--json")
+    equal(2, r.status)
+    r.json()
+
+
+def case_json_backing_name():
+    """A manifest could not hold it: it is refused before the freeze."""
+    f = Files(fits=False)
+    first, second = (os.path.join(scratch, name) for name in ("a\udcff", "b"))
+    equal("", run("backup", DEV, "--target", "qcow2:" + first, "--sync", "full", "--bitmap", "b",
+                 "--bitmap-mode", "conditional", script=f.script).err)
+    r = run("backup", DEV, "--target", f"qcow2:{second},backing=qcow2:{first}", *INCREMENTAL,
+            "--json", script=f.script.replace("generation=3", "generation=4"))
+    why = f"The name of the backing file '{scratch}/a?' is not UTF-8: a manifest cannot hold it"
+    equal((1, f"dtrack: backup {DEV}:b: {why}\n", why),
+          (r.status, r.err, r.json()["error"]["message"]))
+    true("FREEZE" not in " ".join(r.log) and not os.path.exists(second), r.log)
