@@ -19,12 +19,15 @@
 #define TRASH	"trash-"
 #define BROKEN	"broken"
 
+/* The first one counts. */
 __attribute__((format(printf, 3, 4)))
 static int failed(struct store *s, int err, const char *fmt, ...)
 {
 	int n;
 	va_list ap;
 
+	if (s->why[0])
+		return err;
 	va_start(ap, fmt);
 	n = vsnprintf(s->why, sizeof(s->why), fmt, ap);
 	va_end(ap);
@@ -317,15 +320,17 @@ static int remove_chain(struct store *s, unsigned int index)
 	snprintf(trash, sizeof(trash), "%s/" TRASH "%s", s->folder, c->name);
 	if (rename(path, trash))
 		ret = -errno;
-	if (!ret)
-		ret = dtl_sync_folder(s->folder);
-	if (!ret)
-		ret = file_remove_tree(trash);
 	if (ret)
 		return failed(s, ret, "Could not remove '%s'", path);
+	/* From here on it is no chain, also if some of it stays. */
 	forget(c);
 	s->nr--;
 	memmove(c, c + 1, (s->nr - index) * sizeof(*c));
+	ret = dtl_sync_folder(s->folder);
+	if (!ret)
+		ret = file_remove_tree(trash);
+	if (ret)
+		failed(s, ret, "Could not remove '%s'", trash);
 	return 0;
 }
 
@@ -366,38 +371,37 @@ static int sweep_trash(void *opaque, const char *name)
 	    !number_of(name + strlen(TRASH)))
 		return 0;
 	ret = file_remove_tree(chain_path(path, s, name, NULL, NULL));
-	return ret ? failed(s, ret, "Could not remove '%s'", path) : 0;
+	if (ret)
+		failed(s, ret, "Could not remove '%s'", path);
+	return 0;
 }
 
 int store_sweep(struct store *s)
 {
 	unsigned int i = s->nr;
-	int ret;
+	int first = 0, ret;
 
 	s->why[0] = '\0';
 	ret = file_each(s->folder, sweep_trash, s);
-	while (!ret && i--) {
+	if (ret)
+		first = failed(s, ret, "Could not read '%s'", s->folder);
+	while (i--) {
 		ret = sweep_chain(s, &s->chain[i]);
 		if (!ret && !s->chain[i].nr)
 			ret = remove_chain(s, i);
+		first = first ? : ret;
 	}
-	if (ret && !s->why[0])
-		failed(s, ret, "Could not read '%s'", s->folder);
-	return ret;
+	return s->why[0] && !first ? -EIO : first;
 }
 
-int store_prune(struct store *s, uint64_t keep)
+unsigned int store_prune(struct store *s, uint64_t keep)
 {
-	unsigned int i = s->nr;
-	int ret, nr = 0;
+	unsigned int i = s->nr, nr = 0;
 
+	s->why[0] = '\0';
 	for (; i && keep; i--)
 		keep -= !s->chain[i - 1].broken[0];
-	while (i--) {
-		ret = remove_chain(s, i);
-		if (ret)
-			return ret;
-		nr++;
-	}
+	while (i--)
+		nr += !remove_chain(s, i);
 	return nr;
 }

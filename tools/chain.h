@@ -113,9 +113,9 @@ int chain_break(const struct store *s, struct chain *c, const char *why);
  * @s: scanned; what was removed is in it no longer
  *
  * That is: partial points at the end of a chain, chains without a point, chains
- * that were being removed.
+ * that were being removed.  Goes on where one cannot be removed.
  *
- * Return: 0 or a negative errno with @s->why.
+ * Return: 0 or the first negative errno with @s->why.
  */
 int store_sweep(struct store *s);
 
@@ -125,8 +125,11 @@ int store_sweep(struct store *s);
  * @keep: so many of the newest chains that are not broken stay, and all that
  *	are newer than the oldest of these
  *
- * Return: number of chains removed, or a negative errno with @s->why.
+ * Goes on where one cannot be removed; the first is in @s->why, which is "" if
+ * there was none.
+ *
+ * Return: number of chains removed.
  */
-int store_prune(struct store *s, uint64_t keep);
+unsigned int store_prune(struct store *s, uint64_t keep);
 
 #endif

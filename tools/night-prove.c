@@ -87,12 +87,9 @@ bool night_prove(struct night *n)
 	return note_verified(n);
 }
 
-bool night_prune(struct night *n)
+void night_prune(struct night *n)
 {
-	int ret = store_prune(&n->store, n->c->keep);
-
-	if (ret < 0)
-		return night_fail_store(n, ret);
-	n->pruned = (unsigned int)ret;
-	return true;
+	n->pruned = store_prune(&n->store, n->c->keep);
+	if (n->store.why[0])
+		night_warn(n, "%s", n->store.why);
 }

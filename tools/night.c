@@ -81,6 +81,25 @@ bool night_fail_store(struct night *n, int err)
 	return night_fail(n, class_of(err), "%s", n->store.why);
 }
 
+void night_warn(struct night *n, const char *fmt, ...)
+{
+	unsigned int i = n->nr_warnings++;
+	va_list ap;
+
+	if (i >= NIGHT_WARNINGS)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(n->warning[i], sizeof(n->warning[i]), fmt, ap);
+	va_end(ap);
+	clean_line(n->warning[i]);
+}
+
+unsigned int night_nr_warnings(const struct night *n)
+{
+	return n->nr_warnings < NIGHT_WARNINGS ? n->nr_warnings :
+						 NIGHT_WARNINGS;
+}
+
 bool night_check_cancel(struct night *n)
 {
 	if (signals_cancelled())
@@ -322,8 +341,10 @@ bool night_settle(struct night *n)
 		return night_fail_store(n, ret);
 	if (!look_at_devices(n) || !adopt_newest(n))
 		return false;
-	ret = store_sweep(&n->store);
-	return ret ? night_fail_store(n, ret) : true;
+	/* Tried again by the next run: what is in the way of nothing may stay. */
+	if (store_sweep(&n->store))
+		night_warn(n, "%s", n->store.why);
+	return true;
 }
 
 /* ---- Making it ---------------------------------------------------------- */

@@ -9,6 +9,9 @@
 #include "option.h"
 
 #define NIGHT_ERROR_LEN	8192
+/* More are counted, and not kept. */
+#define NIGHT_WARNINGS	16
+#define NIGHT_WARNING_LEN	1280
 
 /**
  * struct night_device - a device of the job, as it is.
@@ -44,6 +47,8 @@ struct night_device {
  * @cls: class of the error, NULL: there was none
  * @cancelled: it was asked to end
  * @error: the error, one line
+ * @nr_warnings: number of warnings, those beyond the last slot among them
+ * @warning: what did not work, and is no reason to have no restore point
  * @release_error: why something may be held still yet, or was not until the end, or
  *	""; the restore point stays, and so do those that it would replace
  */
@@ -66,6 +71,8 @@ struct night {
 	const char *cls;
 	bool cancelled;
 	char error[NIGHT_ERROR_LEN];
+	unsigned int nr_warnings;
+	char warning[NIGHT_WARNINGS][NIGHT_WARNING_LEN];
 	char release_error[512];
 };
 
@@ -92,6 +99,17 @@ bool night_fail_device(struct night *n, unsigned int i);
 
 /** night_fail_store() - the same: what was wrong with the folder. */
 bool night_fail_store(struct night *n, int err);
+
+/**
+ * night_warn() - note what did not work although the run goes on.
+ * @n: the night
+ * @fmt: the words, one line
+ */
+void night_warn(struct night *n, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/** night_nr_warnings() - number of warnings that were kept. */
+unsigned int night_nr_warnings(const struct night *n);
 
 /** night_check_cancel() - whether all is well, and no signal came to end it. */
 bool night_check_cancel(struct night *n);
@@ -154,8 +172,10 @@ bool night_prove(struct night *n);
 /**
  * night_prune() - remove old chains.
  * @n: proved
+ *
+ * What cannot be removed is a warning, and tried again by later runs.
  */
-bool night_prune(struct night *n);
+void night_prune(struct night *n);
 
 /** night_free() - free what it holds. */
 void night_free(struct night *n);

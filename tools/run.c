@@ -192,10 +192,15 @@ static void say(struct job *job)
 {
 	const struct night *n = &job->night;
 	char line[NIGHT_ERROR_LEN + 2048], more[64] = "";
+	unsigned int i;
 
 	if (n->pruned)
 		snprintf(more, sizeof(more), ", %u old chain%s removed",
 			 n->pruned, n->pruned > 1 ? "s" : "");
+	for (i = 0; i < night_nr_warnings(n); i++) {
+		snprintf(line, sizeof(line), "warning: %s", n->warning[i]);
+		print_error_line(job->call, line);
+	}
 	if (n->made && n->full)
 		snprintf(line, sizeof(line), "full copy %s (%s): %" PRIu64
 			 " bytes copied%s", n->point.name, n->why,

@@ -49,6 +49,16 @@ static struct json_object *last_success(const struct night *n)
 	return p && p->state == POINT_WHOLE ? success_json(c->name, p) : NULL;
 }
 
+static struct json_object *warnings_json(const struct night *n)
+{
+	struct json_object *array = json_object_new_array();
+	unsigned int i;
+
+	for (i = 0; i < night_nr_warnings(n); i++)
+		json_object_array_add(array, text_or_null(n->warning[i]));
+	return array;
+}
+
 struct json_object *status_json(const struct night *n, double seconds)
 {
 	struct json_object *o = json_object_new_object();
@@ -67,6 +77,7 @@ struct json_object *status_json(const struct night *n, double seconds)
 	put_number(o, "bytes-copied", n->bytes_copied);
 	put_number(o, "bytes-total", n->bytes_total);
 	put_number(o, "pruned", n->pruned);
+	json_object_object_add(o, "warnings", warnings_json(n));
 	json_object_object_add(o, "error",
 			       n->cls ? error_json(n->cls, n->error) : NULL);
 	json_object_object_add(o, "last-success", last_success(n));

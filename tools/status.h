@@ -15,6 +15,7 @@
  *	"chain", "point"	names of folders, or null
  *	"bytes-copied", "bytes-total"
  *	"pruned"	chains that were removed
+ *	"warnings"	an array of lines: what did not work, and is no error
  *	"error"		null, or an object: "class", "message"
  *	"last-success"	null, or an object about the newest restore point:
  *	  "time", "kind", "chain", "point", "bytes-copied"

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Jobs of 'dtrack run' for test cases: a fixture with a night's kernel, and what
 may happen to its files in between."""
+import contextlib
+import fcntl
 import json
 import os
 import re
 import shutil
 import signal
+import struct
 import subprocess
 
 from kit import *
@@ -154,6 +157,24 @@ def rot(path, at=3 * 65536):
         f.seek(at)
         f.write(bytes([byte[0] ^ 1]))
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+@contextlib.contextmanager
+def immutable(path):
+    """A file that root cannot remove either."""
+    FS_IOC_GETFLAGS, FS_IOC_SETFLAGS, FS_IMMUTABLE_FL = 0x80086601, 0x40086602, 0x10
+    fd = os.open(path, os.O_RDONLY)
+
+    def flag(on):
+        flags, = struct.unpack("l", fcntl.ioctl(fd, FS_IOC_GETFLAGS, bytes(8)))
+        flags = flags | FS_IMMUTABLE_FL if on else flags & ~FS_IMMUTABLE_FL
+        fcntl.ioctl(fd, FS_IOC_SETFLAGS, struct.pack("l", flags))
+    flag(True)
+    try:
+        yield
+    finally:
+        flag(False)
+        os.close(fd)
 
 
 def killed(n, at, when="before", **keys):

@@ -73,8 +73,8 @@ def case_run_status():
     n.generation += 1
     equal(doc, n.status(), "document and file")
     equal(["format", "version", "job", "time", "seconds", "status", "kind", "why",
-           "chain", "point", "bytes-copied", "bytes-total", "pruned", "error",
-           "last-success"], list(doc))
+           "chain", "point", "bytes-copied", "bytes-total", "pruned", "warnings",
+           "error", "last-success"], list(doc))
     equal(("dtrack-status", 1, n.config, "completed", "incremental", "", n.chain,
            STEP, STEP, 0, None),
           tuple(doc[k] for k in ("format", "version", "job", "status", "kind", "why",
@@ -268,6 +268,50 @@ def case_run_not_pruned():
         f.write(os.urandom(SIZE))
     n.night("full", "after 1 runs")
     equal([n.chain], n.chains())
+
+
+def _stays(n, path, warning, why):
+    """Each night has a restore point and a warning, until it can be removed."""
+    for _ in range(2):
+        n.change()
+        r = n.run()
+        n.generation += 1
+        lines = r.err.splitlines()
+        said = f"dtrack: run {n.config}: warning: {warning}"
+        equal((0, [said]), (r.status, lines[:-1]))
+        true(f" full copy " in lines[-1] and f"({why})" in lines[-1], lines)
+        doc = n.status()
+        equal(("completed", [warning], None),
+              (doc["status"], doc["warnings"], doc["error"]))
+        true(os.path.exists(path), f"{path} was removed")
+        warning = warning.replace(os.path.join(n.folder, "0"),
+                                  os.path.join(n.folder, "trash-0"))
+
+
+def case_run_not_removed():
+    """What cannot be removed does not stop the backups: an old image that is
+    immutable, and a restore point that was not finished."""
+    n = Nights(keep=1, full_every="1 runs")
+    n.night("full", FIRST)
+    trash = os.path.join(n.folder, f"trash-{n.chain}")
+    image = os.path.join(trash, n.point, "a.raw")
+    with immutable(n.path("a.raw")):
+        _stays(n, image, f"Could not remove '{trash}': Operation not permitted",
+               "after 1 runs")
+    n.night("full", "after 1 runs")
+    equal([n.chain], n.chains())
+    n.configure()
+    partial = n.path(point="000900-20240101T000000Z")
+    os.makedirs(partial)
+    image = os.path.join(partial, "x")
+    open(image, "w").close()
+    with immutable(image):
+        r = n.run()
+        n.generation += 1
+        warning = f"Could not remove '{partial}': Operation not permitted"
+        equal((0, [warning]), (r.status, n.status()["warnings"]))
+    n.night("incremental")
+    n.night("incremental")
 
 
 def case_run_foreign_files():
