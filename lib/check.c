@@ -58,7 +58,8 @@ static bool in_range(const struct dtrack_run_options *o)
 	       o->on_source_error <= DTRACK_ON_ERROR_STOP &&
 	       o->on_target_error >= DTRACK_ON_ERROR_REPORT &&
 	       o->on_target_error <= DTRACK_ON_ERROR_STOP &&
-	       !(o->flags & ~(DTRACK_RUN_FORCE | DTRACK_RUN_FSFREEZE));
+	       !(o->flags & ~(DTRACK_RUN_FORCE | DTRACK_RUN_FSFREEZE |
+			      DTRACK_RUN_HELD | DTRACK_RUN_FROZEN));
 }
 
 /* What needs no look at the device: QEMU's checks 1, 2 and 8. */

@@ -722,12 +722,21 @@ enum dtrack_sync {
 
 /**
  * enum dtrack_consistency - what the copy is a copy of.
+ * @DTRACK_CONSISTENCY_UNKNOWN: only in struct dtrack_manifest: nothing is said
  * @DTRACK_CONSISTENCY_LIVE: each granule as it was when it was read
- * @DTRACK_CONSISTENCY_IMAGE: one instant; not supported yet
+ * @DTRACK_CONSISTENCY_IMAGE: one instant, as a power failure would leave the
+ *	device.  As an option not supported yet; as a result, nothing was written
+ *	to the device while it was copied
+ * @DTRACK_CONSISTENCY_HELD: only as a result: one instant at which nothing was
+ *	half-written, since the device was not in use or its file systems were
+ *	frozen, and nothing was written while it was copied; or the caller said
+ *	DTRACK_RUN_HELD
  */
 enum dtrack_consistency {
+	DTRACK_CONSISTENCY_UNKNOWN = -1,
 	DTRACK_CONSISTENCY_LIVE,
 	DTRACK_CONSISTENCY_IMAGE,
+	DTRACK_CONSISTENCY_HELD,
 };
 
 /**
@@ -758,6 +767,15 @@ enum dtrack_run_event {
 #define DTRACK_RUN_FORCE	(1U << 0)	/* whatever the manifest says */
 #define DTRACK_RUN_FSFREEZE	(1U << 1)	/* freeze and thaw the mounted file
 						 * system around the freeze
+						 */
+#define DTRACK_RUN_HELD		(1U << 2)	/* the caller has what writes to
+						 * the device held until the end:
+						 * the copy is 'held' even if
+						 * something is written
+						 */
+#define DTRACK_RUN_FROZEN	(1U << 3)	/* the caller has frozen the file
+						 * systems: the copy is 'held' if
+						 * nothing is written
 						 */
 
 #define DTRACK_MODE_UNSET	(-1)	/* no bitmap, or DTRACK_SYNC_INCREMENTAL */
@@ -834,7 +852,10 @@ enum dtrack_run_state {
 /**
  * struct dtrack_run_result - what came of a run.
  * @state: enum dtrack_run_state
- * @consistency: enum dtrack_consistency
+ * @consistency: enum dtrack_consistency, valid when completed.  Of a run without
+ *	a bitmap, or with one that does not record, nobody knows what was
+ *	written meanwhile: it is live, or held where the caller said
+ *	DTRACK_RUN_HELD
  * @bytes_total: bytes of the set
  * @bytes_copied: bytes of it that are safely on the target
  */
@@ -1075,7 +1096,8 @@ void dtrack_verify_free(struct dtrack_verify *v);
  * struct dtrack_manifest - what the file beside a target says of it.
  * @complete: the run that wrote it last has ended well; otherwise it stopped
  *	somewhere, or still runs
- * @has_bitmap: it had a bitmap; otherwise all but @bytes is 0
+ * @has_bitmap: it had a bitmap; otherwise all but @bytes and @consistency
+ *	is 0
  * @has_from: @from is known
  * @bytes: of the device
  * @granularity: of the bitmap, bytes
@@ -1083,6 +1105,9 @@ void dtrack_verify_free(struct dtrack_verify *v);
  * @to: generation that it fits after it
  * @run: id of its freeze
  * @uuid: of the bitmap, as text
+ * @consistency: enum dtrack_consistency: what the target, with all that it lies
+ *	over, is a copy of; unknown of one that is incomplete, or whose run
+ *	did not say
  *
  * A complete target fits the bitmap when uuid and generation are the bitmap's.
  * An incomplete one holds all that it should, too, when the bitmap is at @to and
@@ -1098,6 +1123,7 @@ struct dtrack_manifest {
 	uint64_t to;
 	uint64_t run;
 	char uuid[DTRACK_UUID_TEXT];
+	int consistency;
 };
 
 /**

@@ -34,6 +34,7 @@ static void tell(const struct dtl_manifest *m, struct dtrack_manifest *info)
 	info->from = m->from;
 	info->to = m->to;
 	info->run = m->run;
+	info->consistency = m->consistency;
 	memcpy(info->uuid, m->uuid, sizeof(info->uuid));
 }
 

@@ -84,6 +84,16 @@ static bool get_text_if_any(struct json_object *o, const char *key, char *buf,
 	       dtl_json_text(o, key, buf, size);
 }
 
+static bool get_consistency(struct json_object *root, struct dtl_manifest *m)
+{
+	char word[32] = "";
+
+	if (!get_text_if_any(root, "consistency", word, sizeof(word)))
+		return false;
+	m->consistency = dtl_consistency_parse(word);
+	return true;
+}
+
 static const char *interpret(struct json_object *root, struct dtl_manifest *m)
 {
 	char word[32];
@@ -106,7 +116,7 @@ static const char *interpret(struct json_object *root, struct dtl_manifest *m)
 	    !dtl_json_text(root, "sync", m->sync, sizeof(m->sync)) ||
 	    !get_text_if_any(root, "image", m->image, sizeof(m->image)) ||
 	    !get_text_if_any(root, "backing", m->backing, sizeof(m->backing)) ||
-	    !get_bitmap(root, m) || !get_sums(root, m))
+	    !get_consistency(root, m) || !get_bitmap(root, m) || !get_sums(root, m))
 		return broken;
 	if (m->image[0] && strcmp(m->image, "qcow2"))
 		return "its image is of an unknown format";
@@ -250,6 +260,9 @@ static struct json_object *to_json(const struct dtl_manifest *m)
 	json_object_object_add(o, "sync", dtl_json_string(m->sync));
 	json_object_object_add(o, "mode", m->has_bitmap ?
 			       dtl_json_string(m->mode) : NULL);
+	if (m->complete && m->consistency != DTRACK_CONSISTENCY_UNKNOWN)
+		json_object_object_add(o, "consistency", dtl_json_string(
+				dtl_consistency_word(m->consistency)));
 	json_object_object_add(o, "bitmap", bitmap_json(m));
 	json_object_object_add(o, "checksums", sums_json(m));
 	return o;

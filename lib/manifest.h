@@ -12,6 +12,7 @@
  *	"image"		not there, or "qcow2": the target is such an image
  *	"backing"	not there, or how that names what it lies over
  *	"sync", "mode"	of the run; mode null without a bitmap
+ *	"consistency"	not there while incomplete, or "held", "instant", "live"
  *	"bitmap"	null, or an object:
  *	  "name", "uuid", "granularity"
  *	  "from"	generation that the target was known to fit before the
@@ -48,6 +49,7 @@
  * @name: of the bitmap
  * @sync: sync mode
  * @mode: bitmap mode, "" without a bitmap
+ * @consistency: enum dtrack_consistency
  * @image: "qcow2", or "" for a raw file
  * @backing: what the image lies over, or ""
  */
@@ -67,9 +69,24 @@ struct dtl_manifest {
 	char name[DTRACK_NAME_LEN];
 	char sync[16];
 	char mode[16];
+	int consistency;
 	char image[8];
 	char backing[4096];
 };
+
+/**
+ * dtl_consistency_word() - how a manifest calls an enum dtrack_consistency.
+ * @consistency: live, image or held
+ */
+const char *dtl_consistency_word(int consistency);
+
+/**
+ * dtl_consistency_parse() - what is meant by a manifest's word.
+ * @word: the word
+ *
+ * Return: enum dtrack_consistency, unknown for an unknown word.
+ */
+int dtl_consistency_parse(const char *word);
 
 /**
  * dtl_manifest_name() - what the manifest of a target is called.

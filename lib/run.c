@@ -245,6 +245,7 @@ int dtl_run_prepare(struct dtrack_run *run)
 {
 	int ret = draw_id(run, &run->freeze.run);
 
+	dtl_run_look_for_users(run);
 	return !ret && run->fits ? begin_manifest(run) : ret;
 }
 
@@ -475,7 +476,10 @@ int dtl_run_transfer(struct dtrack_run *run)
 		ret = begin_target(run);
 	if (!ret)
 		ret = copy(run);
-	return ret ? ret : finish_target(run);
+	if (ret)
+		return ret;
+	dtl_run_settle_consistency(run);
+	return finish_target(run);
 }
 
 /* ---- Ending ------------------------------------------------------------- */

@@ -29,6 +29,7 @@
  * @granularity: the copy unit
  * @source: it, to be read
  * @target: where it goes
+ * @unused: nothing used the device just before the freeze
  * @fits: the target fits the bitmap's generation
  * @links: what the target, an image, is to lie over does
  * @before: the manifest that says so
@@ -57,6 +58,7 @@ struct dtrack_run {
 	uint64_t granularity;
 	struct dtl_source source;
 	struct dtl_target target;
+	bool unused;
 	bool fits;
 	bool links;
 	struct dtl_manifest before;
@@ -196,6 +198,21 @@ int dtl_run_end(struct dtrack_run *run, int ret);
  * @ret: 0, -ECANCELED or another errno
  */
 void dtl_run_settle(struct dtrack_run *run, int ret);
+
+/* ---- Consistency --------------------------------------------------------- */
+
+/**
+ * dtl_run_look_for_users() - note whether anything uses the device.
+ * @run: @unused out; not frozen yet
+ */
+void dtl_run_look_for_users(struct dtrack_run *run);
+
+/**
+ * dtl_run_settle_consistency() - note what the copy is a copy of.
+ * @run: all of it has been read, and it is still frozen; @result and @manifest
+ *	out
+ */
+void dtl_run_settle_consistency(struct dtrack_run *run);
 
 /* ---- The file system ----------------------------------------------------- */
 

@@ -49,6 +49,10 @@ static bool add_run(struct night *n, unsigned int i, const struct point *before,
 	o.target_timeout = (unsigned int)n->c->target_timeout;
 	if (n->c->fsfreeze == FSFREEZE_YES)
 		o.flags |= DTRACK_RUN_FSFREEZE;
+	if (n->c->fsfreeze == FSFREEZE_COPY)
+		o.flags |= DTRACK_RUN_FROZEN;
+	else if (n->c->hold[0])
+		o.flags |= DTRACK_RUN_HELD;
 	return dtrack_transaction_backup(tx, n->device[i].dev, &o) >= 0 ||
 	       night_fail_device(n, i);
 }

@@ -69,5 +69,6 @@ const char *state_word(int state)
 
 const char *consistency_word(int consistency)
 {
-	return consistency == DTRACK_CONSISTENCY_IMAGE ? "image" : "live";
+	return consistency == DTRACK_CONSISTENCY_HELD ? "held" :
+	       consistency == DTRACK_CONSISTENCY_IMAGE ? "image" : "live";
 }

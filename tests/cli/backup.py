@@ -14,7 +14,7 @@ from kit import *
 def case_backup():
     f = Files()
     r = f.backup(*INCREMENTAL)
-    equal((0, "completed: 131072 of 131072 bytes copied, live\n", ""),
+    equal((0, "completed: 131072 of 131072 bytes copied, held\n", ""),
           (r.status, r.out, r.err))
     with open(f.target, "rb") as t:
         got = t.read()
@@ -25,13 +25,23 @@ def case_backup_json():
     f = Files()
     doc = f.backup(*INCREMENTAL, "--json").json()
     equal(["status", "consistency", "bytes-total", "bytes-copied", "bitmap"], list(doc))
-    equal(("completed", "live", 131072, 131072),
+    equal(("completed", "held", 131072, 131072),
           tuple(doc[k] for k in list(doc)[:4]))
     equal(KEYS, list(doc["bitmap"]))
     f = Files(fits=False)
     doc = f.backup("--json").json()
     equal({"status": "completed", "consistency": "live", "bytes-total": SIZE,
            "bytes-copied": SIZE, "bitmap": None}, doc)
+
+
+def case_backup_consistency():
+    """Not in use and not written to; written to. The manifest says the same."""
+    for written, word in (("", "held"), ("THEN 2 successor=65536\n", "live")):
+        f = Files()
+        r = f.backup(*INCREMENTAL, script=f.script + written)
+        equal(f"completed: 131072 of 131072 bytes copied, {word}\n", r.out)
+        with open(f.manifest) as m:
+            equal(word, json.load(m)["consistency"])
 
 
 def case_backup_refused():
@@ -147,7 +157,7 @@ def case_backup_stop_resumed():
         s.write(f.data)
     run_.p.send_signal(signal.SIGUSR1)
     r = run_.end()
-    equal((0, "completed: 131072 of 131072 bytes copied, live\n"), (r.status, r.out))
+    equal((0, "completed: 131072 of 131072 bytes copied, held\n"), (r.status, r.out))
     equal("complete", f.state())
 
 
@@ -251,7 +261,7 @@ def case_backup_bar():
     except OSError:
         pass
     os.close(ours)
-    equal(b"completed: 131072 of 131072 bytes copied, live\n", out)
+    equal(b"completed: 131072 of 131072 bytes copied, held\n", out)
     true(re.search(rb"\[#{30}\] 100%  128K of 128K", said), said)
     true(said.endswith(b"\r\x1b[K"), said)
 

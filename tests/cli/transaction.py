@@ -280,7 +280,7 @@ def case_transaction_backup():
     for a in doc["actions"]:
         equal(["type", "status", "consistency", "bytes-total", "bytes-copied", "bitmap"],
               list(a))
-        equal(("completed", "live", 131072, 131072), tuple(a.values())[1:5])
+        equal(("completed", "held", 131072, 131072), tuple(a.values())[1:5])
         equal(KEYS, list(a["bitmap"]))
 
 

@@ -318,8 +318,10 @@ class Scene:
               flags=abi.RECORDING):
         """copied and total in bytes, left in granules, step of the
         generation, error: (class, message)."""
-        same((answer['status'], answer['consistency']), (status, 'live'),
-             'status')
+        still = (status == 'completed' and bytes(self.now) == self.begun and
+                 flags & abi.RECORDING)
+        same((answer['status'], answer['consistency']),
+             (status, 'held' if still else 'live'), 'status')
         same((answer['bytes-copied'], answer['bytes-total']), (copied, total),
              'bytes')
         self.bitmap_is(left, step, flags)

@@ -177,6 +177,7 @@ static void test_round_trip(void)
 		.uuid = UUID, .name = "\xc3\xa4'<>&", .sync = "full",
 		.mode = "always", .has_sums = true, .sums_unit = 512,
 		.sums_id = UINT64_MAX,
+		.consistency = DTRACK_CONSISTENCY_HELD,
 	}, out;
 	char temp[80];
 	struct dtrack *h;
@@ -191,11 +192,44 @@ static void test_round_trip(void)
 	      st.st_mode);
 	snprintf(temp, sizeof(temp), "%s.new", path);
 	CHECK(access(temp, F_OK), "the temporary file was left");
-	in = (struct dtl_manifest){ .size = 1, .sync = "full" };
+	in = (struct dtl_manifest){
+		.size = 1, .sync = "full",
+		.consistency = DTRACK_CONSISTENCY_UNKNOWN,
+	};
 	CHECK_INT(0, dtl_manifest_store(h, path, &in));
 	CHECK_INT(0, dtl_manifest_load(h, path, &out));
 	CHECK(!memcmp(&in, &out, sizeof(in)), "without a bitmap: differs");
 	dtrack_free(h);
+}
+
+/* Each word is read back; a later one, or none, is unknown. */
+static void test_consistency(void)
+{
+	static const struct {
+		const char *text;
+		int consistency;
+	} known[] = {
+		{ "\"sync\": \"bitmap\"", DTRACK_CONSISTENCY_UNKNOWN },
+		{ "\"sync\": \"bitmap\", \"consistency\": \"live\"",
+		  DTRACK_CONSISTENCY_LIVE },
+		{ "\"sync\": \"bitmap\", \"consistency\": \"instant\"",
+		  DTRACK_CONSISTENCY_IMAGE },
+		{ "\"sync\": \"bitmap\", \"consistency\": \"held\"",
+		  DTRACK_CONSISTENCY_HELD },
+		{ "\"sync\": \"bitmap\", \"consistency\": \"image\"",
+		  DTRACK_CONSISTENCY_UNKNOWN },
+	};
+	struct dtl_manifest m;
+	size_t i;
+
+	for (i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		CHECK(accepts("\"sync\": \"bitmap\"", known[i].text, &m), "%s",
+		      known[i].text);
+		CHECK_INT(known[i].consistency, m.consistency);
+	}
+	CHECK(!accepts("\"sync\": \"bitmap\"",
+		       "\"sync\": \"bitmap\", \"consistency\": 1", &m),
+	      "a number");
 }
 
 static void test_failed_store(void)
@@ -339,6 +373,7 @@ int main(void)
 		{ "manifest-every-flip", test_every_flip },
 		{ "manifest-garbage", test_garbage },
 		{ "manifest-round-trip", test_round_trip },
+		{ "manifest-consistency", test_consistency },
 		{ "manifest-failed-store", test_failed_store },
 		{ "manifest-not-a-file", test_not_a_file },
 		{ "manifest-read", test_read },

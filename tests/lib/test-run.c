@@ -254,6 +254,48 @@ static void test_incremental(void)
 	CHECK_STR("incremental", m.sync);
 }
 
+/*
+ * What the copy is of: nothing was written to a device that is not in use, or
+ * something was, or the caller has seen to it.
+ */
+static void test_what_it_is_of(void)
+{
+	static const struct {
+		const char *written;
+		unsigned int flags;
+		int consistency;
+	} known[] = {
+		{ "", 0, DTRACK_CONSISTENCY_HELD },
+		{ "THEN 2 successor=65536\n", 0, DTRACK_CONSISTENCY_LIVE },
+		{ "THEN 2 flags=0\n", 0, DTRACK_CONSISTENCY_LIVE },
+		{ "THEN 2 successor=65536\n", DTRACK_RUN_FROZEN,
+		  DTRACK_CONSISTENCY_LIVE },
+		{ "THEN 2 successor=65536\n", DTRACK_RUN_HELD,
+		  DTRACK_CONSISTENCY_HELD },
+	};
+	struct dtrack_run_options o = options(DTRACK_SYNC_FULL, "b",
+					      DTRACK_MODE_CONDITIONAL);
+	struct outcome out;
+	char lines[512];
+	size_t i;
+
+	for (i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		fresh();
+		snprintf(lines, sizeof(lines), "%s\n%s", BITMAP,
+			 known[i].written);
+		o.flags = known[i].flags;
+		out = run(lines, o);
+		CHECK(!out.new && !out.execute, "%zu: %s", i, out.msg);
+		CHECK_INT(known[i].consistency, out.result.consistency);
+		CHECK_INT(known[i].consistency, load_manifest().consistency);
+	}
+	/* Nobody knows what was written. */
+	fresh();
+	out = run("", options(DTRACK_SYNC_FULL, NULL, DTRACK_MODE_UNSET));
+	CHECK_INT(DTRACK_CONSISTENCY_LIVE, out.result.consistency);
+	CHECK_INT(DTRACK_CONSISTENCY_LIVE, load_manifest().consistency);
+}
+
 static void test_never(void)
 {
 	struct outcome out;
@@ -873,6 +915,7 @@ int main(void)
 		{ "run-full", test_full },
 		{ "run-full-with-bitmap", test_full_with_bitmap },
 		{ "run-incremental", test_incremental },
+		{ "run-says-what-it-is-of", test_what_it_is_of },
 		{ "run-never", test_never },
 		{ "run-empty-bitmap", test_empty },
 		{ "run-zeroes-are-written", test_zeroes },
