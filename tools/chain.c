@@ -13,8 +13,10 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "chain.h"
+#include "repo-lock.h"
 
 #define TRASH	"trash-"
 #define BROKEN	"broken"
@@ -71,6 +73,11 @@ static uint64_t number_of(const char *name)
 	    strcmp(at + 7, "Z"))
 		return 0;
 	return strtoull(name, NULL, 10);
+}
+
+bool chain_is_name(const char *name)
+{
+	return number_of(name) > 0;
 }
 
 const char *chain_path(char *buf, const struct store *s, const char *chain,
@@ -310,18 +317,47 @@ int chain_break(const struct store *s, struct chain *c, const char *why)
 
 /* ---- Removing ----------------------------------------------------------- */
 
+/* Somebody may have to look; a run does not fail for that. */
+__attribute__((format(printf, 2, 3)))
+static void warn(const struct store *s, const char *fmt, ...)
+{
+	char line[REPO_LOCK_WHY_LEN + CHAIN_PATH_LEN + 64];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	if (s->warn)
+		s->warn(s->opaque, line);
+}
+
+static int rename_chain(struct store *s, const char *path, const char *trash)
+{
+	if (!rename(path, trash))
+		return 0;
+	return failed(s, -errno, "Could not remove '%s'", path);
+}
+
+/* Return: 0 it is no chain any more, 1 it is read and stays, or -errno. */
 static int remove_chain(struct store *s, unsigned int index)
 {
 	struct chain *c = &s->chain[index];
 	char path[CHAIN_PATH_LEN], trash[CHAIN_PATH_LEN];
-	int ret = 0;
+	char why[REPO_LOCK_WHY_LEN];
+	int ret, lock;
 
 	chain_path(path, s, c->name, NULL, NULL);
 	snprintf(trash, sizeof(trash), "%s/" TRASH "%s", s->folder, c->name);
-	if (rename(path, trash))
-		ret = -errno;
-	if (ret)
-		return failed(s, ret, "Could not remove '%s'", path);
+	lock = repo_lock_for_removal(path, path, why, sizeof(why));
+	if (lock < 0) {
+		warn(s, "chain '%s' is kept: %s", c->name, why);
+		return 1;
+	}
+	ret = rename_chain(s, path, trash);
+	if (ret) {
+		close(lock);
+		return ret;
+	}
 	/* From here on it is no chain, also if some of it stays. */
 	forget(c);
 	s->nr--;
@@ -331,15 +367,27 @@ static int remove_chain(struct store *s, unsigned int index)
 		ret = file_remove_tree(trash);
 	if (ret)
 		failed(s, ret, "Could not remove '%s'", trash);
+	close(lock);
 	return 0;
 }
 
+/* Return: 0 removed, 1 it is read and stays, or a negative errno. */
 static int remove_point(struct store *s, struct chain *c, unsigned int index)
 {
 	struct point *p = &c->point[index];
-	char path[CHAIN_PATH_LEN];
-	int ret = file_remove_tree(chain_path(path, s, c->name, p->name, NULL));
+	char path[CHAIN_PATH_LEN], chain[CHAIN_PATH_LEN];
+	char why[REPO_LOCK_WHY_LEN];
+	int ret, lock;
 
+	chain_path(chain, s, c->name, NULL, NULL);
+	chain_path(path, s, c->name, p->name, NULL);
+	lock = repo_lock_for_removal(path, chain, why, sizeof(why));
+	if (lock < 0) {
+		warn(s, "'%s/%s' is kept: %s", c->name, p->name, why);
+		return 1;
+	}
+	ret = file_remove_tree(path);
+	close(lock);
 	if (ret)
 		return failed(s, ret, "Could not remove '%s'", path);
 	point_free(p);
@@ -389,7 +437,7 @@ int store_sweep(struct store *s)
 		ret = sweep_chain(s, &s->chain[i]);
 		if (!ret && !s->chain[i].nr)
 			ret = remove_chain(s, i);
-		first = first ? : ret;
+		first = first ? : ret < 0 ? ret : 0;
 	}
 	return s->why[0] && !first ? -EIO : first;
 }

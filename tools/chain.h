@@ -41,6 +41,8 @@ struct chain {
  * @nr: number of chains
  * @chain: them, by number
  * @why: what went wrong
+ * @warn: told of what does not make a run fail, one line; or NULL
+ * @opaque: handed to @warn
  */
 struct store {
 	char folder[CONFIG_LINE_LEN];
@@ -48,6 +50,8 @@ struct store {
 	unsigned int nr;
 	struct chain *chain;
 	char why[POINT_WHY_LEN];
+	void (*warn)(void *opaque, const char *line);
+	void *opaque;
 };
 
 /* Of a path in the folder: chain, point and file. */
@@ -98,6 +102,9 @@ const char *chain_path(char *buf, const struct store *s, const char *chain,
  */
 void chain_name(char *buf, uint64_t number, int64_t now);
 
+/** chain_is_name() - whether a directory of that name may be a chain or point. */
+bool chain_is_name(const char *name);
+
 /**
  * chain_break() - note durably that a chain must not grow on.
  * @s: the store
@@ -113,7 +120,8 @@ int chain_break(const struct store *s, struct chain *c, const char *why);
  * @s: scanned; what was removed is in it no longer
  *
  * That is: partial points at the end of a chain, chains without a point, chains
- * that were being removed.  Goes on where one cannot be removed.
+ * that were being removed.  Goes on where one cannot be removed.  One that
+ * somebody reads is kept, with a warning.
  *
  * Return: 0 or the first negative errno with @s->why.
  */
@@ -125,7 +133,8 @@ int store_sweep(struct store *s);
  * @keep: so many of the newest chains that are not broken stay, and all that
  *	are newer than the oldest of these
  *
- * Goes on where one cannot be removed; the first is in @s->why, which is "" if
+ * A chain that somebody reads is kept, with a warning.  Goes on where one cannot
+ * be removed; the first is in @s->why, which is "" if
  * there was none.
  *
  * Return: number of chains removed.

@@ -18,6 +18,7 @@
 
 #include "night.h"
 #include "output.h"
+#include "repo-lock.h"
 #include "signals.h"
 
 /* ---- Errors ------------------------------------------------------------- */
@@ -92,6 +93,11 @@ void night_warn(struct night *n, const char *fmt, ...)
 	vsnprintf(n->warning[i], sizeof(n->warning[i]), fmt, ap);
 	va_end(ap);
 	clean_line(n->warning[i]);
+}
+
+static void warn(void *opaque, const char *line)
+{
+	night_warn(opaque, "%s", line);
 }
 
 unsigned int night_nr_warnings(const struct night *n)
@@ -336,6 +342,8 @@ bool night_settle(struct night *n)
 	int ret;
 
 	snprintf(n->store.folder, sizeof(n->store.folder), "%s", n->c->folder);
+	n->store.warn = warn;
+	n->store.opaque = n;
 	ret = store_scan(&n->store);
 	if (ret)
 		return night_fail_store(n, ret);
@@ -506,6 +514,24 @@ static bool make(struct night *n, const struct point *before,
 	return false;
 }
 
+/* Whoever removes chains lets those alone that a run reads. */
+static bool make_locked(struct night *n, const struct point *before,
+			const char *folder)
+{
+	char chain[CHAIN_PATH_LEN];
+	int lock;
+	bool good;
+
+	chain_path(chain, &n->store, n->chain, NULL, NULL);
+	if (repo_lock_chain(chain, &lock))
+		return night_fail(n, "Busy", "chain '%s' is being removed",
+				  n->chain);
+	good = make(n, before, folder);
+	if (lock >= 0)
+		close(lock);
+	return good;
+}
+
 bool night_make(struct night *n)
 {
 	const struct chain *c = n->full ? NULL : store_newest(&n->store);
@@ -519,7 +545,7 @@ bool night_make(struct night *n)
 		rmdir(chain_path(folder, &n->store, n->chain, NULL, NULL));
 		return false;
 	}
-	return make(n, before, folder);
+	return make_locked(n, before, folder);
 }
 
 void night_free(struct night *n)

@@ -4,10 +4,12 @@
  */
 #include <inttypes.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "json.h"
 #include "output.h"
 #include "progress.h"
+#include "repo-lock.h"
 #include "signals.h"
 #include "verbs.h"
 #include "words.h"
@@ -218,7 +220,7 @@ static void fill(const struct call *call, struct dtrack_restore_options *o,
 	o->opaque = f;
 }
 
-static int run(struct call *call)
+static int restore(struct call *call)
 {
 	struct dtrack_restore_options o = DTRACK_RESTORE_OPTIONS_INIT;
 	struct findings f = { .p.call = call };
@@ -237,6 +239,19 @@ static int run(struct call *call)
 	dtrack_restore_result(r, &result, sizeof(result));
 	dtrack_restore_free(r);
 	return tell(call, &result);
+}
+
+/* What is read is not removed by a run meanwhile. */
+static int run(struct call *call)
+{
+	int ret, lock;
+
+	if (repo_lock_shared(call->argv[0], &lock))
+		return failed_with(call, "Busy", "Its chain is being removed");
+	ret = restore(call);
+	if (lock >= 0)
+		close(lock);
+	return ret;
 }
 
 const struct verb verb_restore = {

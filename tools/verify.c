@@ -8,9 +8,11 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "output.h"
 #include "progress.h"
+#include "repo-lock.h"
 #include "signals.h"
 #include "verbs.h"
 
@@ -235,6 +237,20 @@ static int verify(struct findings *f)
 	return ret;
 }
 
+/* What is read is not removed by a run meanwhile. */
+static int verify_locked(struct findings *f)
+{
+	struct call *call = f->call;
+	int ret, lock;
+
+	if (repo_lock_shared(call->argv[call->argc - 1], &lock))
+		return failed_with(call, "Busy", "Its chain is being removed");
+	ret = verify(f);
+	if (lock >= 0)
+		close(lock);
+	return ret;
+}
+
 static int run(struct call *call)
 {
 	struct findings f = { .call = call, .p = { .call = call } };
@@ -248,7 +264,7 @@ static int run(struct call *call)
 		fcntl(fileno(f.ranges), F_SETFD, FD_CLOEXEC);
 	}
 	f.problems = json_object_new_array();
-	ret = verify(&f);
+	ret = verify_locked(&f);
 	json_object_put(f.problems);
 	if (f.ranges)
 		fclose(f.ranges);

@@ -163,18 +163,21 @@ def rot(path, at=3 * 65536):
 def immutable(path):
     """A file that root cannot remove either."""
     FS_IOC_GETFLAGS, FS_IOC_SETFLAGS, FS_IMMUTABLE_FL = 0x80086601, 0x40086602, 0x10
-    fd = os.open(path, os.O_RDONLY)
+    # nobody has it open: that would keep it by itself
+    held = os.open(path, os.O_PATH)
 
     def flag(on):
+        fd = os.open(f"/proc/self/fd/{held}", os.O_RDONLY)
         flags, = struct.unpack("l", fcntl.ioctl(fd, FS_IOC_GETFLAGS, bytes(8)))
         flags = flags | FS_IMMUTABLE_FL if on else flags & ~FS_IMMUTABLE_FL
         fcntl.ioctl(fd, FS_IOC_SETFLAGS, struct.pack("l", flags))
+        os.close(fd)
     flag(True)
     try:
         yield
     finally:
         flag(False)
-        os.close(fd)
+        os.close(held)
 
 
 def killed(n, at, when="before", **keys):

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """'dtrack run': what it copies and why, what it keeps and reads back."""
+import fcntl
 import json
 import os
 import re
 import shutil
 import signal
 import subprocess
+import time
 
 from kit import *
 from nightkit import *
@@ -312,6 +314,76 @@ def case_run_not_removed():
         equal((0, [warning]), (r.status, n.status()["warnings"]))
     n.night("incremental")
     n.night("incremental")
+
+
+def warned(n, why):
+    """Of a night: its line says so, its status too, and it is well for all that."""
+    doc = n.status()
+    true(doc["status"] == "completed", doc)
+    true(any(re.search(why, w) for w in doc["warnings"]), doc["warnings"])
+    return doc
+
+
+def case_run_prune_read():
+    """A chain that somebody reads stays: who holds its lock as 'dtrack restore' does,
+    who has a file of it open, and who has it in a program that knows no lock."""
+    n = Nights(full_every="1 runs", keep=1)
+    n.night("full", FIRST)
+    old = n.chain
+    folder = os.open(os.path.join(n.folder, old), os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_SH)
+    r = n.run()
+    n.generation += 1
+    equal(f"dtrack: run {n.config}: warning: chain '{old}' is kept: "
+          f"'{n.folder}/{old}' is being read", r.err.splitlines()[0])
+    warned(n, f"chain '{old}' is kept")
+    equal(2, len(n.chains()))
+    os.close(folder)
+    for flags in os.O_RDONLY, os.O_RDWR:
+        image = n.path("a.raw", chain=old, point=old)
+        fd = os.open(image, flags)
+        r = n.run()
+        n.generation += 1
+        true(f": warning: chain '{old}' is kept: '{image}' is open in process "
+             f"{os.getpid()} (" in r.err, r.err)
+        equal((0, 2), (r.status, len(n.chains())), r.err)
+        os.close(fd)
+    n.night("full", "after 1 runs")
+    equal([n.chain], n.chains())
+
+
+def case_run_prune_restored():
+    """By the command itself: what is restored and what is verified stays so long."""
+    for verb in ["restore"], ["verify"]:
+        n = Nights(full_every="1 runs", keep=1)
+        n.night("full", FIRST)
+        old = n.chain
+        image = n.path("a.raw")
+        device = os.path.join(scratch, "spare")
+        with open(device, "wb") as f:
+            f.truncate(SIZE)
+        device = ["/dev/mock/9"] * (verb == ["restore"])
+        p = subprocess.Popen([DTRACK, *verb, image, *device, "--speed", "64K"],
+                             env=environment(f"FILE {scratch}/spare 9\n" + n.kernel()),
+                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        while True:
+            try:
+                fd = os.open(os.path.join(n.folder, old), os.O_RDONLY)
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                break
+            finally:
+                os.close(fd)
+            true(p.poll() is None, "it ended")
+            time.sleep(0.01)
+        r = n.run()
+        n.generation += 1
+        true(f"'{n.folder}/{old}' is being read" in r.err, r.err)
+        equal((0, 2), (r.status, len(n.chains())), r.err)
+        p.kill()
+        p.communicate(timeout=LIMIT)
+        n.night("full", "after 1 runs")
+        equal([n.chain], n.chains())
 
 
 def case_run_foreign_files():
