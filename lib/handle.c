@@ -92,8 +92,8 @@ const char *dtl_label(const struct dtrack *h, struct dtrack_dev dev, char *buf,
 int dtl_no_device(struct dtrack *h, const char *name, const char *why)
 {
 	return dtl_fail(h, -ENODEV, NULL,
-			"Cannot find device='%s' nor node-name='%s'%s%s", name,
-			name, why ? ": " : "", why ? why : "");
+			"Cannot find device '%s'%s%s", name, why ? ": " : "",
+			why ? why : "");
 }
 
 const char *dtl_os_class(int err)

@@ -5,6 +5,7 @@
  * Sorts out the document's form; what a transaction makes of it, devices
  * included, is the library's and transaction.c's.
  */
+#include <ctype.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,6 +19,8 @@
 
 /* A source of a merge is at the fifth level. */
 #define MAX_DEPTH	8
+/* Requests that a run may have in flight. */
+#define MAX_JOBS	256
 
 /* ---- Saying what is wrong ------------------------------------------------ */
 
@@ -163,9 +166,11 @@ enum field_kind {
 	FIELD_TEXT,
 	FIELD_BOOL,
 	FIELD_NUMBER,
-	FIELD_SECONDS,
+	FIELD_COUNT,	/* 1 .. 2^31 - 1 */
 	FIELD_WORD,
 	FIELD_SOURCES,
+	FIELD_JOB,	/* the id of a job */
+	FIELD_PERF,
 };
 
 /**
@@ -221,7 +226,7 @@ static bool take_number(struct document *doc, struct json_object *v,
 	return true;
 }
 
-static bool take_seconds(struct document *doc, struct json_object *v,
+static bool take_count(struct document *doc, struct json_object *v,
 			 const char *path, unsigned int *to)
 {
 	uint64_t n = 0;
@@ -248,6 +253,32 @@ static bool take_word(struct document *doc, struct json_object *v,
 	return true;
 }
 
+/* Those that QEMU takes. */
+static bool is_job_id(const char *id)
+{
+	return isascii(id[0]) && isalpha(id[0]) &&
+	       strlen(id) == strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				    "abcdefghijklmnopqrstuvwxyz0123456789-._");
+}
+
+static bool take_job_id(struct document *doc, struct json_object *v,
+			const char *path, const char **to)
+{
+	unsigned int i;
+
+	if (!take_text(doc, v, path, to))
+		return false;
+	if (!is_job_id(*to))
+		return wrong(doc, "%s: Invalid job ID '%s': letters, digits, '-', '.' and '_', the first a letter",
+			     path, *to);
+	for (i = 0; i < doc->nr; i++)
+		if (&doc->actions[i].job_id != to && doc->actions[i].job_id &&
+		    !strcmp(doc->actions[i].job_id, *to))
+			return wrong(doc, "%s: Job ID '%s' already in use",
+				     path, *to);
+	return true;
+}
+
 static bool take_source(struct document *doc, struct json_object *v,
 			const char *parent, struct doc_source *to)
 {
@@ -259,11 +290,14 @@ static bool take_source(struct document *doc, struct json_object *v,
 		return wrong(doc, "%s: must be a string or an object", parent);
 	json_object_object_foreach(v, key, value) {
 		path_key(path, parent, key);
-		if (strcmp(key, "node") && strcmp(key, "name"))
+		if (!strcmp(key, "name")) {
+			if (!take_text(doc, value, path, &to->name))
+				return false;
+		} else if (strcmp(key, "node") && strcmp(key, "device")) {
 			return wrong(doc, "%s: unknown key", path);
-		if (!take_text(doc, value, path,
-			       key[1] == 'o' ? &to->node : &to->name))
+		} else if (!take_text(doc, value, path, &to->node)) {
 			return false;
+		}
 	}
 	path_key(path, parent, to->name ? "node" : "name");
 	return (to->node && to->name) || wrong(doc, "%s: is missing", path);
@@ -294,12 +328,89 @@ static bool take_sources(struct document *doc, struct json_object *v,
 	return true;
 }
 
+/* ---- What QMP's clients say ---------------------------------------------- */
+
+enum moot_kind {
+	MOOT_TEXT,
+	MOOT_NUMBER,
+	MOOT_BOOL,
+	MOOT_TRUE,	/* and nothing else */
+	MOOT_FALSE,
+	MOOT_ZERO,
+	MOOT_BREAK,	/* "break-snapshot" */
+};
+
+/**
+ * struct moot - a key that changes nothing, in what values it may have.
+ * @key: the key
+ * @kind: enum moot_kind
+ * @why: why no other value is taken, or NULL
+ */
+struct moot {
+	const char *key;
+	enum moot_kind kind;
+	const char *why;
+};
+
+static const struct moot backup_moots[] = {
+	{ "auto-finalize", MOOT_TRUE,
+	  "there is no job-finalize; 'completion-mode': 'grouped' lets all runs end together" },
+	{ "auto-dismiss", MOOT_BOOL, NULL },
+	{ "filter-node-name", MOOT_TEXT, NULL },
+	{ "compress", MOOT_FALSE, "targets are not compressed" },
+	{ "discard-source", MOOT_FALSE, "a run changes nothing on its device" },
+	{ "on-cbw-error", MOOT_BREAK,
+	  "a write to the device never fails because of a run" },
+	{ "cbw-timeout", MOOT_NUMBER, NULL },
+	{ "min-cluster-size", MOOT_ZERO,
+	  "the unit of a copy is the bitmap's granule" },
+	{ 0 },
+};
+
+static const struct moot perf_moots[] = {
+	{ "use-copy-range", MOOT_BOOL, NULL },
+	{ 0 },
+};
+
+static const struct moot no_moots[] = { { 0 } };
+
+static const char *const moot_words[] = {
+	[MOOT_TRUE] = "true",
+	[MOOT_FALSE] = "false",
+	[MOOT_ZERO] = "0",
+	[MOOT_BREAK] = "'break-snapshot'",
+};
+
+static bool take_moot(struct document *doc, struct json_object *v,
+		      const char *path, const struct moot *m)
+{
+	const char *text = NULL;
+	uint64_t number = 0;
+	bool flag = m->kind == MOOT_TRUE, good, other = false;
+
+	if (m->kind == MOOT_TEXT || m->kind == MOOT_BREAK)
+		good = take_text(doc, v, path, &text);
+	else if (m->kind == MOOT_NUMBER || m->kind == MOOT_ZERO)
+		good = take_number(doc, v, path, &number);
+	else
+		good = take_bool(doc, v, path, &flag);
+	if (!good)
+		return false;
+	if (m->kind == MOOT_BREAK)
+		other = strcmp(text, "break-snapshot");
+	else if (m->kind != MOOT_BOOL && m->kind != MOOT_NUMBER)
+		other = number || flag != (m->kind == MOOT_TRUE);
+	return !other || wrong(doc, "%s: can only be %s: %s", path,
+			       moot_words[m->kind], m->why);
+}
+
 /* ---- Actions ------------------------------------------------------------- */
 
 #define AT(member)	offsetof(struct doc_action, member)
 
 static const struct field add_fields[] = {
 	{ "node", FIELD_TEXT, AT(node), true, NULL },
+	{ "device", FIELD_TEXT, AT(node), false, NULL },
 	{ "name", FIELD_TEXT, AT(name), true, NULL },
 	{ "granularity", FIELD_NUMBER, AT(granularity), false, NULL },
 	{ "persistent", FIELD_BOOL, AT(persistent), false, NULL },
@@ -309,12 +420,14 @@ static const struct field add_fields[] = {
 
 static const struct field bitmap_fields[] = {
 	{ "node", FIELD_TEXT, AT(node), true, NULL },
+	{ "device", FIELD_TEXT, AT(node), false, NULL },
 	{ "name", FIELD_TEXT, AT(name), true, NULL },
 	{ 0 },
 };
 
 static const struct field merge_fields[] = {
 	{ "node", FIELD_TEXT, AT(node), true, NULL },
+	{ "device", FIELD_TEXT, AT(node), false, NULL },
 	{ "target", FIELD_TEXT, AT(name), true, NULL },
 	{ "bitmaps", FIELD_SOURCES, AT(sources), true, NULL },
 	{ 0 },
@@ -332,11 +445,19 @@ static const struct field backup_fields[] = {
 	  on_error_words },
 	{ "on-target-error", FIELD_WORD, AT(options.on_target_error), false,
 	  on_error_words },
-	{ "target-timeout", FIELD_SECONDS, AT(options.target_timeout), false,
+	{ "target-timeout", FIELD_COUNT, AT(options.target_timeout), false,
 	  NULL },
 	{ "consistency", FIELD_WORD, AT(options.consistency), false,
 	  consistency_words },
 	{ "force", FIELD_BOOL, AT(force), false, NULL },
+	{ "job-id", FIELD_JOB, AT(job_id), false, NULL },
+	{ "x-perf", FIELD_PERF, 0, false, NULL },
+	{ 0 },
+};
+
+static const struct field perf_fields[] = {
+	{ "max-workers", FIELD_COUNT, AT(options.jobs), false, NULL },
+	{ "max-chunk", FIELD_NUMBER, AT(options.request_size), false, NULL },
 	{ 0 },
 };
 
@@ -361,6 +482,37 @@ static const struct field *const fields_of[] = {
 	[DOC_MERGE] = merge_fields,   [DOC_BACKUP] = backup_fields,
 };
 
+/* Actions of QEMU's transaction that are none of ours. */
+static const struct {
+	const char *type;
+	const char *why;
+} others[] = {
+	{ "drive-backup", "use 'blockdev-backup', whose 'target' may be made by it" },
+	{ "blockdev-snapshot", "there are no snapshots; 'blockdev-backup' copies" },
+	{ "blockdev-snapshot-sync",
+	  "there are no snapshots; 'blockdev-backup' copies" },
+	{ "blockdev-snapshot-internal-sync",
+	  "there are no snapshots; 'blockdev-backup' copies" },
+};
+
+static bool take_type(struct document *doc, struct json_object *v,
+		      const char *path, int *type)
+{
+	const char *text = NULL;
+	size_t i;
+
+	if (!take_text(doc, v, path, &text))
+		return false;
+	for (i = 0; i < ARRAY_SIZE(others); i++)
+		if (!strcmp(others[i].type, text))
+			return wrong(doc, "%s: '%s' is an action of QEMU alone: %s",
+				     path, text, others[i].why);
+	return take_word(doc, v, path, type_words, type);
+}
+
+static bool take_perf(struct document *doc, struct json_object *v,
+		      const char *path, struct doc_action *a);
+
 static bool take_field(struct document *doc, struct json_object *v,
 		       const char *path, const struct field *f,
 		       struct doc_action *a)
@@ -374,8 +526,12 @@ static bool take_field(struct document *doc, struct json_object *v,
 		return take_bool(doc, v, path, to);
 	case FIELD_NUMBER:
 		return take_number(doc, v, path, to);
-	case FIELD_SECONDS:
-		return take_seconds(doc, v, path, to);
+	case FIELD_COUNT:
+		return take_count(doc, v, path, to);
+	case FIELD_JOB:
+		return take_job_id(doc, v, path, to);
+	case FIELD_PERF:
+		return take_perf(doc, v, path, a);
 	case FIELD_WORD:
 		return take_word(doc, v, path, f->words, to);
 	default:
@@ -396,23 +552,58 @@ static bool is_given(const struct field *fields, const struct field *f,
 	return false;
 }
 
-static bool take_data(struct document *doc, struct json_object *data,
-		      const char *parent, struct doc_action *a)
+static bool take_member(struct document *doc, const char *key,
+			struct json_object *v, const char *path,
+			const struct field *f, const struct moot *m,
+			struct doc_action *a)
 {
-	const struct field *fields = fields_of[a->type], *f;
+	for (; f->key && strcmp(f->key, key); f++)
+		;
+	if (f->key)
+		return take_field(doc, v, path, f, a);
+	for (; m->key && strcmp(m->key, key); m++)
+		;
+	if (m->key)
+		return take_moot(doc, v, path, m);
+	return wrong(doc, "%s: unknown key", path);
+}
+
+static bool take_members(struct document *doc, struct json_object *data,
+			 const char *parent, const struct field *fields,
+			 const struct moot *moots, struct doc_action *a)
+{
 	char path[PATH_LEN];
 
 	if (!json_object_is_type(data, json_type_object))
 		return wrong(doc, "%s: must be an object", parent);
 	json_object_object_foreach(data, key, value) {
 		path_key(path, parent, key);
-		for (f = fields; f->key && strcmp(f->key, key); f++)
-			;
-		if (!f->key)
-			return wrong(doc, "%s: unknown key", path);
-		if (!take_field(doc, value, path, f, a))
+		if (!take_member(doc, key, value, path, fields, moots, a))
 			return false;
 	}
+	return true;
+}
+
+/* To a client 'max-workers' is a limit: fewer will do. */
+static bool take_perf(struct document *doc, struct json_object *v,
+		      const char *path, struct doc_action *a)
+{
+	if (!take_members(doc, v, path, perf_fields, perf_moots, a))
+		return false;
+	if (a->options.jobs > MAX_JOBS)
+		a->options.jobs = MAX_JOBS;
+	return true;
+}
+
+static bool take_data(struct document *doc, struct json_object *data,
+		      const char *parent, struct doc_action *a)
+{
+	const struct field *fields = fields_of[a->type], *f;
+	char path[PATH_LEN];
+
+	if (!take_members(doc, data, parent, fields, a->type == DOC_BACKUP ?
+			  backup_moots : no_moots, a))
+		return false;
 	for (f = fields; f->key; f++) {
 		path_key(path, parent, f->key);
 		if (f->required && !is_given(fields, f, data))
@@ -458,7 +649,7 @@ static bool take_action(struct document *doc, struct json_object *o,
 	path_key(path, parent, "type");
 	if (!json_object_object_get_ex(o, "type", &v))
 		return wrong(doc, "%s: is missing", path);
-	if (!take_word(doc, v, path, type_words, &a->type))
+	if (!take_type(doc, v, path, &a->type))
 		return false;
 	a->word = json_object_get_string(v);
 	path_key(path, parent, "data");

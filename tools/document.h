@@ -50,6 +50,7 @@ struct doc_source {
  * @sources: of a merge
  * @nr_sources: number of them
  * @force: of a run
+ * @job_id: of a run, or NULL: what a client calls it
  * @options: of a run, but for its @flags and @notify; @consistency is -1 if not
  *	given
  */
@@ -64,6 +65,7 @@ struct doc_action {
 	struct doc_source *sources;
 	unsigned int nr_sources;
 	bool force;
+	const char *job_id;
 	struct dtrack_run_options options;
 };
 

@@ -243,6 +243,8 @@ static struct json_object *action_json(struct job *job, unsigned int i)
 	struct json_object *o = json_object_new_object();
 
 	json_object_object_add(o, "type", dtl_json_string(a->word));
+	if (a->job_id)
+		json_object_object_add(o, "job-id", dtl_json_string(a->job_id));
 	json_object_object_add(o, "status", dtl_json_string(
 			       state_word(r.state)));
 	if (r.state != DTRACK_RUN_COMPLETED)
@@ -436,9 +438,11 @@ const struct verb verb_transaction = {
 "                              {node, name}\n"
 "  blockdev-backup             device, target, sync, [bitmap, bitmap-mode, speed,\n"
 "                              on-source-error, on-target-error, target-timeout,\n"
-"                              consistency, force]: as the options of 'dtrack backup'\n"
+"                              consistency, force]: as the options of 'dtrack backup';\n"
+"                              [job-id], which --json answers with; what else QMP\n"
+"                              has, where it changes nothing\n"
 "  abort                       fails: the actions are tried and undone\n"
-"A node or device is a DEV, sizes are numbers of bytes, granularity is 65536 if\n"
+"A node or device, whichever is given, is a DEV, sizes are numbers of bytes, granularity is 65536 if\n"
 "it is left out.\n"
 "\n"
 "Later actions see earlier ones: a bitmap that is added may be merged into and\n"

@@ -113,7 +113,7 @@ def case_run_refused():
     n.fails("a: '/dev/mock/7' is of type 'linear' now: nothing tracks it")
     n.script = script.replace("DEV 4001:7", "DEV 4001:9")
     n.generation = None
-    n.fails("a: Cannot find device='/dev/mock/7' nor node-name='/dev/mock/7': it is not tracked; "
+    n.fails("a: Cannot find device '/dev/mock/7': it is not tracked; "
             "'dtrack create' makes it",
             cls="DeviceNotFound")
 

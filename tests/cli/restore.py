@@ -98,7 +98,7 @@ def case_verify_refused():
             "verify", t + "x")
     c.fails("GenericError", f"verify {c.device}: Target '{c.device}' has no manifest to be "
             "verified against", "verify", c.device)
-    c.fails("DeviceNotFound", "verify nope: Cannot find device='nope' nor node-name='nope'",
+    c.fails("DeviceNotFound", "verify nope: Cannot find device 'nope'",
             "verify", "nope", t)
     with open(c.manifest) as f:
         m = json.load(f)
@@ -198,7 +198,7 @@ def case_restore_refused():
     usage(f"restore {t}: too few arguments: restore TARGET DEV", "restore", t)
     c.fails("GenericError", "restore /dev/mock/9: Device '/dev/mock/9' is too small: it has "
             "4193792 bytes, and the target 4194304", "restore", t, "/dev/mock/9")
-    c.fails("DeviceNotFound", f"restore {t}: Cannot find device='{t}' nor node-name='{t}': it "
+    c.fails("DeviceNotFound", f"restore {t}: Cannot find device '{t}': it "
             "is no block device", "restore", t, t)
     c.fails("GenericError", f"restore /dev/mock/9: Could not open '{t}x': No such file or "
             "directory", "restore", t + "x", "/dev/mock/9")

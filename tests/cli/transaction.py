@@ -69,7 +69,13 @@ def case_transaction_malformed():
             ('{"actions": [{"type": "abort"}, {"type": "abort", "y": {}}]}',
              "actions[1].y: unknown key"),
             ('{"actions": [{"type": "drive-backup", "data": {}}]}',
-             "actions[0].type: 'drive-backup' is none of block-dirty-bitmap-add, "
+             "actions[0].type: 'drive-backup' is an action of QEMU alone: "
+             "use 'blockdev-backup', whose 'target' may be made by it"),
+            ('{"actions": [{"type": "blockdev-snapshot-sync", "data": {}}]}',
+             "actions[0].type: 'blockdev-snapshot-sync' is an action of QEMU alone: "
+             "there are no snapshots; 'blockdev-backup' copies"),
+            ('{"actions": [{"type": "drive-mirror", "data": {}}]}',
+             "actions[0].type: 'drive-mirror' is none of block-dirty-bitmap-add, "
              "block-dirty-bitmap-remove, block-dirty-bitmap-clear, "
              "block-dirty-bitmap-enable, block-dirty-bitmap-disable, "
              "block-dirty-bitmap-merge, blockdev-backup, abort"),
@@ -140,7 +146,74 @@ def case_transaction_data():
     bad(".target-timeout: must be a whole number", "blockdev-backup", **{"target-timeout": "9"})
     for seconds in 0, 1 << 31:
         bad(".target-timeout: is out of range", "blockdev-backup", **{"target-timeout": seconds})
-    bad(".job-id: unknown key", "blockdev-backup", job_id="j")
+    for name in "", "1", "a b", "é", "-x":
+        bad(f".job-id: Invalid job ID '{name}': letters, digits, '-', '.' and '_', "
+            "the first a letter", "blockdev-backup", job_id=name)
+    for word in ("add", "clear", "merge"):
+        bad(".device: given already, by another key", word, device=DEV)
+        bad(".job-id: unknown key", word, job_id="j")
+    bad(".bitmaps[0].device: given already, by another key", "merge",
+        bitmaps=[{"name": "b", "node": DEV, "device": DEV}])
+
+
+def case_transaction_qmp_keys():
+    """What a client of QMP may send: it is followed, changes nothing, or is
+    refused with the reason."""
+    data = {"device": DEV, "target": "t", "sync": "full"}
+
+    def bad(why, **more):
+        malformed(f"actions[0].data{why}", json.dumps(
+            {"actions": [action("blockdev-backup", **data, **more)]}))
+
+    bad(".auto-finalize: can only be true: there is no job-finalize; 'completion-mode': "
+        "'grouped' lets all runs end together", auto_finalize=False)
+    bad(".auto-dismiss: must be true or false", auto_dismiss="yes")
+    bad(".compress: can only be false: targets are not compressed", compress=True)
+    bad(".discard-source: can only be false: a run changes nothing on its device",
+        discard_source=True)
+    bad(".on-cbw-error: can only be 'break-snapshot': a write to the device never fails "
+        "because of a run", on_cbw_error="break-guest-write")
+    bad(".cbw-timeout: must be a whole number", cbw_timeout="1")
+    bad(".min-cluster-size: can only be 0: the unit of a copy is the bitmap's granule",
+        min_cluster_size=1 << 20)
+    bad(".filter-node-name: must be a string", filter_node_name=1)
+    bad(".x-perf: must be an object", x_perf=True)
+    bad(".x-perf.max-workers: is out of range", x_perf={"max-workers": 0})
+    bad(".x-perf.foo: unknown key", x_perf={"foo": 0})
+    malformed("actions[1].data.job-id: Job ID 'j' already in use", json.dumps(
+        {"actions": [action("blockdev-backup", **data, job_id="j")] * 2}))
+    f = Files()
+    with open(f.source, "rb") as source:
+        want = source.read()
+    # as libvirt sends it, and more
+    r = transaction([action(
+        "blockdev-backup", device=DEV, target=f.target, sync="full", job_id="backup-vda-1.x_y",
+        auto_finalize=True, auto_dismiss=False, filter_node_name="cbw", compress=False,
+        discard_source=False, on_cbw_error="break-snapshot", cbw_timeout=45,
+        min_cluster_size=0, speed=0,
+        x_perf={"use-copy-range": True, "max-workers": 1000, "max-chunk": 65536})],
+                    "--json", script=f.script)
+    equal((0, ""), (r.status, r.err))
+    equal((["type", "job-id"], "backup-vda-1.x_y"),
+          (list(r.json()["actions"][0])[:2], r.json()["actions"][0]["job-id"]))
+    with open(f.target, "rb") as target:
+        true(target.read() == want, "the copy")
+    # one worker: one granule after the other
+    f = Files(fits=False)
+    r = transaction([action("blockdev-backup", node=DEV, target=f.target, sync="full",
+                            x_perf={"max-workers": 1})], script=f.script)
+    equal((0, ""), (r.status, r.err))
+
+
+def case_transaction_device_for_node():
+    r = transaction([
+        action("add", device=DEV, name="c"), action("clear", device=DEV, name="b"),
+        action("merge", device=DEV, target="c",
+               bitmaps=[{"device": "/dev/mock/8", "name": "o"}])],
+        script=TWO + B + "BITMAP 4001:8 o\n")
+    equal((0, ""), (r.status, r.err))
+    equal(["TRANSACTION ADD c granularity=65536 flags=0; CLEAR b; MERGE c <- 4001:8:o"],
+          [x for x in r.log if x.startswith("TRANSACTION")])
 
 
 def case_transaction_file():
@@ -229,7 +302,7 @@ def case_transaction_refused():
     refused_transaction(0, BITMAP + "clear", "Action 'block-dirty-bitmap-clear' does not "
                         "support transaction property completion-mode = grouped",
                         "GenericError", [clear], mode="grouped")
-    no = "Cannot find device='{0}' nor node-name='{0}'"
+    no = "Cannot find device '{0}'"
     for a in (action("clear", node="/dev/nosuch", name="b"),
               action("merge", node=DEV, target="b",
                      bitmaps=[{"node": "/dev/nosuch", "name": "b"}])):

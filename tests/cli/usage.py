@@ -223,7 +223,7 @@ def case_create_name():
 
 
 def case_unknown_device():
-    no = "Cannot find device='{0}' nor node-name='{0}'"
+    no = "Cannot find device '{0}'"
     fails(1, "DeviceNotFound", "bitmap show nosuch: " + no.format("nosuch"),
           "bitmap", "show", "nosuch")
     fails(1, "DeviceNotFound", "list /dev/nosuch: " + no.format("/dev/nosuch"),

@@ -120,7 +120,7 @@ static void test_fine(void)
 	CHECK_STR("0", look(ONE B, "/dev/mock/7", NULL));
 	CHECK_STR("0|note 'data' has no bitmap", look(ONE, "data", NULL));
 	CHECK_STR("-2 Dirty bitmap 'x' not found", look(ONE B, "data", "x"));
-	CHECK_STR("-19 Cannot find device='nosuch' nor node-name='nosuch'",
+	CHECK_STR("-19 Cannot find device 'nosuch'",
 		  look(ONE B, "nosuch", NULL));
 }
 
