@@ -72,16 +72,19 @@ static void staging_drop(struct dtr_file *file)
 	file->staged = NULL;
 }
 
+/* What was staged before is dropped only if the new load may begin. */
 static int staging_begin(struct dtr_file *file, struct dtr_tracker *t,
-			 const char *name)
+			 const struct dtrack_ioc_bits *arg)
 {
-	int r;
+	struct dtr_staging staging;
+	int r = dtr_named_load_begin(t, arg->name, arg->generation, &staging);
 
+	if (r)
+		return r;
 	staging_drop(file);
-	r = dtr_named_load_begin(t, name, &file->staging);
-	if (!r)
-		file->staged = dtr_tracker_get(t);
-	return r;
+	file->staging = staging;
+	file->staged = dtr_tracker_get(t);
+	return 0;
 }
 
 static int staging_put(struct dtr_file *file, const struct dtrack_ioc_bits *arg,
@@ -459,13 +462,16 @@ static int load_chunk(struct dtr_call *call)
 		return PTR_ERR(buf);
 	r = staging_put(file, arg, buf);
 	kvfree(buf);
-	if (r || !(arg->flags & DTRACK_BITS_COMMIT))
+	if (r)
 		return r;
+	arg->generation = file->staging.generation;
+	if (!(arg->flags & DTRACK_BITS_COMMIT))
+		return 0;
 	r = dtr_named_load_commit(call->t, arg->name, &file->staging,
 				  arg->flags & DTRACK_BITS_MERGE);
 	if (r)
 		return r;
-	arg->generation = file->staging.generation + 1;
+	arg->generation++;
 	staging_drop(file);
 	return 0;
 }
@@ -481,9 +487,12 @@ static int do_bits_load(struct dtr_call *call)
 		return -EINVAL;
 	mutex_lock(&file->mutex);
 	if (arg->flags & DTRACK_BITS_BEGIN)
-		r = staging_begin(file, call->t, arg->name);
+		r = staging_begin(file, call->t, arg);
 	else if (file->staged != call->t)
 		r = -ESTALE;
+	else
+		r = dtr_named_load_check(call->t, arg->name, arg->generation,
+					 &file->staging);
 	if (!r)
 		r = load_chunk(call);
 	mutex_unlock(&file->mutex);

@@ -477,24 +477,63 @@ void dtr_action_finish_locked(struct dtr_undo *u)
  * dtr_named_load_begin() - an empty staging area for a bitmap.
  * @t: tracker
  * @name: the bitmap
- * @staging: out; @staging->bits to be given to dtr_bitmap_exit()
+ * @generation: that the caller relies on, or 0
+ * @staging: out on success; @staging->bits to be given to dtr_bitmap_exit()
  *
- * Return: 0, -ENOENT, -EBUSY, -EROFS, -ENOMEM, -ENODEV.
+ * Return: 0, -ENOENT, -EBUSY, -EROFS, -ENOMEM, -ENODEV; -ESTALE when the
+ * bitmap has another generation.
  */
 int dtr_named_load_begin(struct dtr_tracker *t, const char *name,
-			 struct dtr_staging *staging)
+			 u64 generation, struct dtr_staging *staging)
 {
 	struct dtr_named *n = lock_for(t, name, DTR_OP_LOAD);
-	int r;
+	int r = -ESTALE;
 
 	if (IS_ERR(n))
 		return PTR_ERR(n);
+	if (generation && generation != n->generation)
+		goto out;
 	staging->uuid = n->uuid;
 	staging->generation = n->generation;
 	r = dtr_bitmap_init(&staging->bits, t->size, n->base.shift,
 			    &dtr_leaf_ops, &t->pool);
+out:
 	mutex_unlock(&t->mutex);
 	return r;
+}
+
+/* Whether @staging is for @n as it is now. */
+static bool staged_for(const struct dtr_staging *staging,
+		       const struct dtr_named *n)
+{
+	return uuid_equal(&n->uuid, &staging->uuid) &&
+	       n->generation == staging->generation &&
+	       n->base.size == staging->bits.size;
+}
+
+/**
+ * dtr_named_load_check() - whether a chunk may still be staged.
+ * @t: tracker
+ * @name: the bitmap, as the caller names it
+ * @generation: that the caller relies on, or 0
+ * @staging: from dtr_named_load_begin()
+ *
+ * Return: 0, -ENOENT, -EBUSY, -EROFS, -ENODEV; -ESTALE when the bitmap is
+ * another one, has changed its size or generation since, or has not the
+ * generation @generation.
+ */
+int dtr_named_load_check(struct dtr_tracker *t, const char *name,
+			 u64 generation, const struct dtr_staging *staging)
+{
+	struct dtr_named *n = lock_for(t, name, DTR_OP_LOAD);
+	bool fits;
+
+	if (IS_ERR(n))
+		return PTR_ERR(n);
+	fits = staged_for(staging, n) &&
+	       (!generation || generation == n->generation);
+	mutex_unlock(&t->mutex);
+	return fits ? 0 : -ESTALE;
 }
 
 /* @n's base becomes @bits, which is left uninitialised, or nothing changes. */
@@ -546,9 +585,7 @@ int dtr_named_load_commit(struct dtr_tracker *t, const char *name,
 
 	if (IS_ERR(n))
 		return PTR_ERR(n);
-	if (!uuid_equal(&n->uuid, &staging->uuid) ||
-	    n->generation != staging->generation ||
-	    n->base.size != staging->bits.size)
+	if (!staged_for(staging, n))
 		r = -ESTALE;
 	else if (merge)
 		r = load_uniting(n, &staging->bits);

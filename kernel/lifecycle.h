@@ -87,7 +87,9 @@ int dtr_unite_exactly(struct dtr_bitmap *sum, const struct dtr_bitmap *a,
 
 /* beside transactions */
 int dtr_named_load_begin(struct dtr_tracker *t, const char *name,
-			 struct dtr_staging *staging);
+			 u64 generation, struct dtr_staging *staging);
+int dtr_named_load_check(struct dtr_tracker *t, const char *name,
+			 u64 generation, const struct dtr_staging *staging);
 int dtr_named_load_commit(struct dtr_tracker *t, const char *name,
 			  struct dtr_staging *staging, bool merge);
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """States, runs and their outcomes by /dev/dirtytrack and by message: SEMANTICS
 §1.3 and §5.2. The command, copies and merges are in the files beside."""
+import ctypes
 import itertools
 import os
 
@@ -259,7 +260,6 @@ def extents_generation():
     write_w(t)
     generation = t.info().generation
     array = (abi.Range * 8)()
-    import ctypes
     at = ctypes.addressof(array)
     t.ctl.call(abi.EXTENTS, t.dev, 'b', nr=8, ranges=at, generation=generation)
     with fails('ESTALE'):
@@ -326,6 +326,50 @@ def bits_get_and_load():
     with fails('ESTALE'):
         other.load(t.dev, 'x', 0, 4 * M, raw, abi.BITS_COMMIT)
     other.close()
+
+
+@case
+def load_relies_on_a_generation():
+    """This test will load bits in calls that rely on a generation: ESTALE for
+    another one at the beginning, on the way and at the commit, also by another
+    bitmap's name, and nothing has changed."""
+    t = tracked(bitmaps={'b': 64 * K, 'x': 64 * K})
+    buffer = ctypes.create_string_buffer(b'\x05', 8)
+    generation = t.info().generation
+
+    def load(flags, generation, length=512 * K, name='b'):
+        return t.ctl.call(abi.BITS_LOAD, t.dev, name, length=length,
+                          buffer=ctypes.addressof(buffer), flags=flags,
+                          generation=generation).generation
+
+    both = abi.BITS_BEGIN | abi.BITS_COMMIT
+    for wrong in generation - 1 or 7, generation + 1, (1 << 64) - 1:
+        for flags in abi.BITS_BEGIN, both, both | abi.BITS_MERGE:
+            with fails('ESTALE'):
+                load(flags, wrong)
+    with fails('ESTALE'):
+        load(0, generation)     # none of these began a load
+    same(load(abi.BITS_BEGIN, generation), generation, 'it has begun')
+    same(load(0, generation), generation, 'it goes on')
+    for flags in 0, abi.BITS_COMMIT, abi.BITS_COMMIT | abi.BITS_MERGE:
+        with fails('ESTALE'):
+            load(flags, generation + 1)
+        with fails('ESTALE'):
+            load(flags, 0, name='x')
+    with fails('ESTALE'):
+        load(abi.BITS_BEGIN, generation + 1)    # and the one there was goes on
+    same(t.info().generation, generation, 'generation')
+    same((t.dirty(), t.dirty('x')), (set(), set()), 'content')
+    same(load(abi.BITS_COMMIT, generation, 0), generation + 1, 'committed')
+    same(t.dirty(), {0, 2}, 'content')
+    same(load(both, 0), generation + 2, 'on no generation')
+    load(abi.BITS_BEGIN, 0)
+    t.ctl.clear(t.dev, 'b')
+    for relied_on in 0, generation + 2, generation + 3:
+        for flags in 0, abi.BITS_COMMIT:
+            with fails('ESTALE'):
+                load(flags, relied_on)
+    same(t.dirty(), set(), 'content')
 
 
 # ---- The end of devices and modules ----

@@ -214,7 +214,7 @@ static int op_load(struct dtk_dev *dev)
 
 	dtk_add(dev, "b", 4 * KIB);
 	dtk_write(dev, 3 * MIB, 4096);
-	r = dtr_named_load_begin(dev->t, "b", &staging);
+	r = dtr_named_load_begin(dev->t, "b", 0, &staging);
 	return r ? r : dtr_named_load_commit(dev->t, "b", &staging, false);
 }
 

@@ -97,7 +97,7 @@ static int do_freeze_always(struct cell *c)
 static int do_load_begin(struct cell *c)
 {
 	struct dtr_staging staging = { };
-	int r = dtr_named_load_begin(c->t, "b", &staging);
+	int r = dtr_named_load_begin(c->t, "b", 0, &staging);
 
 	dtr_bitmap_exit(&staging.bits);
 	return r;
@@ -303,7 +303,8 @@ static struct cell *cell_create(struct kunit *test)
 	c->t = dtr_tracker_get(c->dev->t);
 	KUNIT_ASSERT_EQ(test, 0,
 			kunit_add_action_or_reset(test, cell_destroy, c));
-	KUNIT_ASSERT_EQ(test, 0, dtr_named_load_begin(c->t, "b", &c->staging));
+	KUNIT_ASSERT_EQ(test, 0,
+			dtr_named_load_begin(c->t, "b", 0, &c->staging));
 	return c;
 }
 
@@ -635,10 +636,10 @@ static void generation_steps_exactly_when_due(struct kunit *test)
 	run = dtk_freeze(dev, "b", ALWAYS, SET_ALL, NULL);
 	EXPECT_GENERATION(7, dtk_abdicate(dev, "b", 0));
 	KUNIT_EXPECT_EQ(test, run, dtk_info(dev, "b")->last_run);
-	EXPECT_GENERATION(7, dtr_named_load_begin(dev->t, "b", &staging));
+	EXPECT_GENERATION(7, dtr_named_load_begin(dev->t, "b", 0, &staging));
 	EXPECT_GENERATION(8, dtr_named_load_commit(dev->t, "b", &staging,
 						   false));
-	EXPECT_GENERATION(8, dtr_named_load_begin(dev->t, "b", &staging));
+	EXPECT_GENERATION(8, dtr_named_load_begin(dev->t, "b", 0, &staging));
 	EXPECT_GENERATION(9, dtr_named_load_commit(dev->t, "b", &staging,
 						   true));
 	dtr_bitmap_exit(&staging.bits);
@@ -1015,7 +1016,7 @@ static int load(struct cell *c, bool merge)
 {
 	static const u64 bits = BIT_ULL(40);
 	struct dtr_staging staging = { };
-	int r = dtr_named_load_begin(c->t, "b", &staging);
+	int r = dtr_named_load_begin(c->t, "b", 0, &staging);
 
 	if (r)
 		return r;

@@ -212,7 +212,7 @@ static void stage(struct dtk_dev *dev, struct dtr_staging *staging)
 	static const u64 bits = BIT_ULL(63) | BIT_ULL(0);
 
 	KUNIT_ASSERT_EQ(dev->test, 0,
-			dtr_named_load_begin(dev->t, "b", staging));
+			dtr_named_load_begin(dev->t, "b", 0, staging));
 	KUNIT_ASSERT_EQ(dev->test, 64, staging->bits.nr_bits);
 	dtr_bitmap_put_bits(&staging->bits, 0, 64, &bits);
 }

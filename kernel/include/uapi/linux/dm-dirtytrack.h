@@ -416,7 +416,8 @@ struct dtrack_ioc_report {
  * @name: the bitmap
  * @cursor: in: where to start, a byte, 0 at first; out: where to go on, or
  *	the content's size when there is nothing more
- * @nr: in: room in @ranges, 1..DTRACK_MAX_RANGES; out: number of ranges given
+ * @nr: in: room in @ranges, not 0, of which at most DTRACK_MAX_RANGES are used;
+ *	out: number of ranges given
  * @reserved: must be 0
  * @ranges: array of struct dtrack_range: ascending, not adjacent, cut at the
  *	end of the content.  A run that the cursor cuts off goes on.
@@ -455,13 +456,16 @@ struct dtrack_ioc_extents {
  * @buffer: (granules of @length + 7) / 8 bytes, at most DTRACK_MAX_CHUNK: bit
  *	k % 8 of byte k / 8 is granule @start / granularity + k, 1 is dirty;
  *	bits after the last granule are 0 in get, ignored in load
- * @generation: as in struct dtrack_ioc_extents
+ * @generation: as in struct dtrack_ioc_extents, in each call of a load; out:
+ *	after DTRACK_BITS_COMMIT the new one
  *
  * Load collects chunks in a bitmap that belongs to the open file and starts
  * clean at DTRACK_BITS_BEGIN; the call with DTRACK_BITS_COMMIT replaces the
  * content of the bitmap, which must be idle, with all of it at once, or unites
- * both.  A file collects for one bitmap at a time; ESTALE when that one has
- * been removed, frozen, resized or changed its generation since.
+ * both.  A file collects for one bitmap at a time.  Every call checks that
+ * bitmap: ESTALE when @name is another one by now or not the one that the load
+ * began with, or its size or generation changed since; ENOENT when it was
+ * removed, EBUSY while it is frozen.
  */
 struct dtrack_ioc_bits {
 	__u32 size;
