@@ -18,6 +18,7 @@
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 
+#include "claim.h"
 #include "lifecycle.h"
 #include "plan.h"
 #include "rotation.h"
@@ -34,6 +35,7 @@
  * @start: where we begin on @dev, sectors
  * @dev: the device below
  * @tracker: the mapped device's
+ * @claim: to the range of @dev that is mapped
  * @plan: what the line asks for
  * @options: the line's options as they were given, for 'dmsetup table'
  */
@@ -42,6 +44,7 @@ struct dtr_target {
 	sector_t start;
 	struct dm_dev *dev;
 	struct dtr_tracker *tracker;
+	struct dtr_claim claim;
 	struct dtr_plan plan;
 	char *options;
 };
@@ -229,6 +232,7 @@ static int parse_device(struct dm_target *ti, struct dtr_target *dt,
 static void target_free(struct dm_target *ti, struct dtr_target *dt)
 {
 	dtr_plan_exit(&dt->plan);
+	dtr_claim_drop(&dt->claim);
 	if (dt->tracker)
 		dtr_tracker_detach(dt->tracker);
 	if (dt->dev)
@@ -250,6 +254,12 @@ static int target_parse(struct dm_target *ti, struct dtr_target *dt,
 		return -ENOMEM;
 	}
 	dt->clock = &dt->tracker->clock;
+	r = dtr_claim_take(&dt->claim, dt->tracker, dt->dev->bdev, dt->start,
+			   ti->len);
+	if (r) {
+		ti->error = "Another device tracks this range of the device below";
+		return r;
+	}
 	r = parse_options(dt, argc - 2, argv + 2, &ti->error);
 	if (r)
 		return r;
@@ -280,6 +290,7 @@ static int target_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 		ti->error = "Cannot allocate target";
 		return -ENOMEM;
 	}
+	dtr_claim_init(&dt->claim);
 	dtr_plan_init(&dt->plan);
 	noio = memalloc_noio_save();
 	r = target_parse(ti, dt, argc, argv);

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Table reload and resize keep state (I7), SEMANTICS R01-R03, PEERS T7, T15."""
+import ctypes
+import fcntl
 import mmap
+import os
+import struct
 
 import abi
 import dm
@@ -262,6 +266,101 @@ def resize_while_frozen():
         true(79 in t.dirty(), 'it records at the new end')
         t.ctl.close()
         t.remove()
+
+
+def _partition(loop, number, start, length):
+    """A partition of a loop device that scans for them; its path. There is no
+    udev, but devtmpfs."""
+    part = ctypes.create_string_buffer(
+        struct.pack('<qqi64s64s4x', start, length, number, b'', b''))
+
+    def change(what):       # BLKPG
+        fcntl.ioctl(loop.fd, 0x1269, struct.pack('iii4xQ', what, 0, len(part),
+                                                 ctypes.addressof(part)))
+
+    change(1)               # BLKPG_ADD_PARTITION
+    dm.cleanup.callback(change, 2)
+    return f'{loop.path}p{number}'
+
+
+def _scan_for_partitions(loop):
+    """Else a loop device takes none: LOOP_SET_STATUS64, LO_FLAGS_PARTSCAN."""
+    info = bytearray(fcntl.ioctl(loop.fd, 0x4c05, bytes(232)))
+    flags, = struct.unpack_from('I', info, 52)
+    struct.pack_into('I', info, 52, flags | 8)
+    fcntl.ioctl(loop.fd, 0x4c04, bytes(info))
+
+
+@case
+def two_trackers_of_one_range():
+    """This test will track a range that another device tracks, live and loaded:
+    refused, with words. Ranges side by side, other partitions, another table of
+    the same device and a tracker over a tracker are fine."""
+    log = os.open('/dev/kmsg', os.O_RDONLY | os.O_NONBLOCK)
+    dm.cleanup.callback(os.close, log)
+    loop = Loop(8 * M)
+
+    def refused(size, *line, **more):
+        os.lseek(log, 0, os.SEEK_END)
+        with fails('EBUSY'):
+            Tracked(*line, size=size, **more)
+        said = os.read(log, 8192).decode()
+        true('Another device tracks this range of the device below' in said,
+             f'the kernel says {said!r}')
+
+    # of a disk and its partitions the kernel lets one be in use
+    disk = Loop(4 * M)
+    _scan_for_partitions(disk)
+    first = _partition(disk, 1, M, M)
+    second = _partition(disk, 2, 2 * M, M)
+    t = Tracked(first, M)
+    refused(M, first)
+    with fails('EBUSY'):
+        Tracked(disk, M)
+    Tracked(second, M).remove()
+    t.remove()
+    t = Tracked(disk, M)
+    with fails('EBUSY'):
+        Tracked(first, M)
+    t.remove()
+
+    a = Tracked(loop, 3 * M, bitmaps={'b': 64 * K})
+    for size, offset in ((M, 0), (8 * M, 0), (M, 2 * M), (3 * M, 3 * M - 512),
+                         (512, 3 * M - 512)):
+        refused(size, loop, offset=offset // SECTOR)
+    b = Tracked(loop, 3 * M, offset=3 * M // SECTOR, bitmaps={'b': 64 * K})
+    refused(8 * M, loop)
+    refused(512, loop, offset=(6 * M - 512) // SECTOR)
+    c = Tracked(loop, 2 * M, offset=6 * M // SECTOR, bitmaps={'b': 64 * K})
+    for t in a, b, c:
+        t.reload_same()
+    a.fill(3 * M - 64 * K)
+    b.fill(0)
+    same((a.dirty(), b.dirty(), c.dirty()), ({47}, {0}, set()), 'dirty')
+    # what is only loaded counts, on both sides
+    with fails('EBUSY'):
+        a.load('dirtytrack', a.line(), 4 * M)
+    c.load('dirtytrack', c.line(offset=6 * M // SECTOR + 8), M)
+    c.clear()
+    b.load('dirtytrack', b.line(), 2 * M)
+    refused(512, loop, offset=(6 * M - 512) // SECTOR)
+    b.resume(dm.SKIP_LOCKFS)
+    other = Dm(new_name(), M)
+    line = f'{loop.path} {5 * M // SECTOR}'
+    other.load('dirtytrack', line)
+    one_more = Dm(new_name(), M)
+    with fails('EBUSY'):
+        one_more.load('dirtytrack', line)
+    other.clear()
+    one_more.load('dirtytrack', line)
+    above = Tracked(a, bitmaps={'b': 64 * K})
+    above.fill(0)
+    same((above.dirty(), a.dirty()), ({0}, {0, 47}), 'one above the other')
+    # a device that has gone, or has another table, leaves its range
+    b.reload('linear', f'{loop.path} {3 * M // SECTOR}', 2 * M)
+    Tracked(loop, M, offset=3 * M // SECTOR)
+    c.remove()
+    Tracked(loop, M, offset=7 * M // SECTOR)
 
 
 @case

@@ -20,6 +20,7 @@
 #include "epoch.c"
 #include "rotation.c"
 #include "tracker.c"
+#include "claim.c"
 #include "plan.c"
 #include "query.c"
 #include "transaction.c"
