@@ -161,11 +161,11 @@ void dtr_clock_count_kind(struct dtr_clock *clock, enum req_op op,
 
 	if (!nr_sectors)
 		return;
-	preempt_disable();
-	epoch = rcu_dereference_sched(clock->epoch);
+	dtr_epoch_pin();
+	epoch = dtr_epoch_current(clock);
 	this_cpu_inc(epoch->cpus->of[kind].nr);
 	this_cpu_add(epoch->cpus->of[kind].sectors, nr_sectors);
-	preempt_enable();
+	dtr_epoch_unpin();
 }
 
 /**
@@ -197,10 +197,10 @@ void dtr_write_end_late(struct dtr_clock *clock, struct dtr_write *write)
 
 	if (!write->epoch)
 		return;
-	preempt_disable();
-	now = rcu_dereference_sched(clock->epoch);
+	dtr_epoch_pin();
+	now = dtr_epoch_current(clock);
 	dtr_epoch_mark(clock, now, write->sector, write->nr_sectors);
-	preempt_enable();
+	dtr_epoch_unpin();
 	/* Pairs with smp_rmb() in dtr_epoch_idle(): marked before drained. */
 	smp_wmb();
 	this_cpu_inc(write->epoch->cpus->ended);

@@ -79,8 +79,8 @@ struct dtr_writes {
  * @cpus: counts, by the CPU that map() or end_io() ran on: only the sums mean
  *	something
  * @map: the live map; has no bits (nr_bits 0) while nothing records.
- *	Marked under preempt_disable() by whoever found this epoch current,
- *	owned by the tracker's mutex after the grace period that retires it
+ *	Marked between dtr_epoch_pin() and dtr_epoch_unpin() by whoever found
+ *	this epoch current, owned by the tracker's mutex after the grace period that retires it
  * @link: in the list of retired epochs; protected by the tracker's mutex
  */
 struct dtr_epoch {
@@ -91,8 +91,8 @@ struct dtr_epoch {
 
 /**
  * struct dtr_clock - where the current epoch is found.
- * @epoch: never NULL; replaced under the tracker's mutex, read under
- *	preempt_disable()
+ * @epoch: never NULL; replaced under the tracker's mutex, read with
+ *	dtr_epoch_current()
  * @overflow: set by a mark that the live map is too small for, so that
  *	everything must count as dirty; cleared under the tracker's mutex
  * @retired: epochs with writes in flight; protected by the tracker's mutex
@@ -127,7 +127,52 @@ void dtr_clock_count_kind(struct dtr_clock *clock, enum req_op op,
 void dtr_clock_overflow(struct dtr_clock *clock, const struct dtr_epoch *epoch);
 void dtr_write_end_late(struct dtr_clock *clock, struct dtr_write *write);
 
-/* Caller is in the preempt-off section in which it found @epoch current. */
+/*
+ * Keeps the current epoch from being folded.  Without preemption that costs two
+ * instructions and, since a first touch takes a leaf from the slab cache, is not
+ * legal on PREEMPT_RT, where slab caches have sleeping locks.  Grace periods
+ * wait for either.
+ */
+static __always_inline void dtr_epoch_pin(void)
+{
+	if (IS_ENABLED(CONFIG_PREEMPT_RT))
+		rcu_read_lock();
+	else
+		preempt_disable();
+}
+
+static __always_inline void dtr_epoch_unpin(void)
+{
+	if (IS_ENABLED(CONFIG_PREEMPT_RT))
+		rcu_read_unlock();
+	else
+		preempt_enable();
+}
+
+/* The current epoch; to be used until dtr_epoch_unpin(). */
+static __always_inline struct dtr_epoch *
+dtr_epoch_current(const struct dtr_clock *clock)
+{
+	return rcu_dereference_check(clock->epoch, rcu_read_lock_sched_held());
+}
+
+/*
+ * One CPU's figures, while an epoch is pinned.  An interrupt in between spoils a
+ * figure at most; on PREEMPT_RT another thread would, and often.
+ */
+static __always_inline void dtr_cpu_note(struct dtr_cpu_writes __percpu *cpus,
+					 u32 nr_sectors)
+{
+	if (IS_ENABLED(CONFIG_PREEMPT_RT)) {
+		this_cpu_add(cpus->all.sectors, nr_sectors);
+		this_cpu_write(cpus->last, jiffies);
+	} else {
+		__this_cpu_add(cpus->all.sectors, nr_sectors);
+		__this_cpu_write(cpus->last, jiffies);
+	}
+}
+
+/* Caller has had @epoch pinned since it found that one current. */
 static __always_inline void dtr_epoch_mark(struct dtr_clock *clock,
 					   struct dtr_epoch *epoch, u64 sector,
 					   u32 nr_sectors)
@@ -160,15 +205,13 @@ static __always_inline void dtr_write_begin(struct dtr_clock *clock,
 
 	write->sector = sector;
 	write->nr_sectors = nr_sectors;
-	preempt_disable();
-	epoch = rcu_dereference_sched(clock->epoch);
+	dtr_epoch_pin();
+	epoch = dtr_epoch_current(clock);
 	cpus = epoch->cpus;
 	this_cpu_inc(cpus->all.nr);
-	/* An interrupt in between spoils a figure at most, not the count. */
-	__this_cpu_add(cpus->all.sectors, nr_sectors);
-	__this_cpu_write(cpus->last, jiffies);
+	dtr_cpu_note(cpus, nr_sectors);
 	dtr_epoch_mark(clock, epoch, sector, nr_sectors);
-	preempt_enable();
+	dtr_epoch_unpin();
 	write->epoch = epoch;
 }
 

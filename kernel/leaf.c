@@ -26,13 +26,13 @@ static void *reserve_take(struct dtr_leaf_pool *pool)
 	unsigned long irq;
 	void **leaf;
 
-	spin_lock_irqsave(&pool->lock, irq);
+	raw_spin_lock_irqsave(&pool->lock, irq);
 	leaf = pool->head;
 	if (leaf) {
 		pool->head = *leaf;
 		pool->nr--;
 	}
-	spin_unlock_irqrestore(&pool->lock, irq);
+	raw_spin_unlock_irqrestore(&pool->lock, irq);
 	if (leaf)
 		*leaf = NULL;	/* the link was the only word not zero */
 	return leaf;
@@ -44,14 +44,14 @@ static bool reserve_put(struct dtr_leaf_pool *pool, void **leaf)
 	unsigned long irq;
 	bool room;
 
-	spin_lock_irqsave(&pool->lock, irq);
+	raw_spin_lock_irqsave(&pool->lock, irq);
 	room = pool->nr < READ_ONCE(leaf_reserve);
 	if (room) {
 		*leaf = pool->head;
 		pool->head = leaf;
 		pool->nr++;
 	}
-	spin_unlock_irqrestore(&pool->lock, irq);
+	raw_spin_unlock_irqrestore(&pool->lock, irq);
 	return room;
 }
 
@@ -113,7 +113,7 @@ const struct dtr_leaf_ops dtr_leaf_ops = {
  */
 void dtr_leaf_pool_init(struct dtr_leaf_pool *pool)
 {
-	spin_lock_init(&pool->lock);
+	raw_spin_lock_init(&pool->lock);
 	pool->head = NULL;
 	pool->nr = 0;
 	INIT_WORK(&pool->refill, reserve_refill);

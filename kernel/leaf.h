@@ -23,7 +23,7 @@
  * needs to run.
  */
 struct dtr_leaf_pool {
-	spinlock_t lock;	/* protects head and nr */
+	raw_spinlock_t lock;	/* protects head and nr */
 	void *head;
 	unsigned int nr;
 	struct work_struct refill;
