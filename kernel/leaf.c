@@ -84,7 +84,9 @@ static void *leaf_alloc(void *ctx, bool atomic)
 	if (!atomic)
 		return kmem_cache_zalloc(leaf_cache, GFP_NOIO |
 					 __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
-	leaf = kmem_cache_zalloc(leaf_cache, GFP_NOWAIT | __GFP_NOWARN);
+	/* A swap-out marks, too, and kswapd could have the last pages there are. */
+	leaf = kmem_cache_zalloc(leaf_cache, GFP_NOWAIT | __GFP_NOMEMALLOC |
+				 __GFP_NOWARN);
 	/* Also where memory is there again: the next failure is to find it. */
 	if (unlikely(!leaf || READ_ONCE(pool->nr) < READ_ONCE(leaf_reserve)))
 		schedule_work(&pool->refill);

@@ -581,7 +581,10 @@ static void mark_without_memory_dirties_the_leaf(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, dtk_info(dev, "b")->full_leaves);
 }
 
-/* I3: neither the first mark nor the second waits for its leaf. */
+/*
+ * I3: neither the first mark nor the second waits for its leaf, or takes pages
+ * that are there for those who free memory.
+ */
 static void mark_never_sleeps_for_memory(struct kunit *test)
 {
 	struct dtk_dev *dev = dtk_dev_create_with(test, DTK_SIZE, "b");
@@ -591,11 +594,13 @@ static void mark_never_sleeps_for_memory(struct kunit *test)
 	dtk_begin(dev, &w, 0, 512);
 	KUNIT_EXPECT_NE(test, 0, (__force u32)dtk_hooks.gfp);
 	KUNIT_EXPECT_FALSE(test, gfpflags_allow_blocking(dtk_hooks.gfp));
+	KUNIT_EXPECT_TRUE(test, dtk_hooks.gfp & __GFP_NOMEMALLOC);
 	KUNIT_EXPECT_EQ(test, 0, dtk_named_clear(dev->t, "b"));
 	dtk_hooks.gfp = 0;
 	dtk_end(dev, &w);
 	KUNIT_EXPECT_NE(test, 0, (__force u32)dtk_hooks.gfp);
 	KUNIT_EXPECT_FALSE(test, gfpflags_allow_blocking(dtk_hooks.gfp));
+	KUNIT_EXPECT_TRUE(test, dtk_hooks.gfp & __GFP_NOMEMALLOC);
 	DTK_EXPECT_DIRTY(dev, "b", "0");
 }
 
