@@ -14,6 +14,7 @@
 
 #include "bits.h"
 #include "copy.h"
+#include "device-lock.h"
 #include "feeds.h"
 #include "finding.h"
 #include "holders.h"
@@ -41,6 +42,7 @@
  * @told: the one that @options.image was told of last, or NULL
  * @size: bytes to restore
  * @unit: bytes; what differs is copied in units
+ * @device_lock: keeps backups of the device away, or -1
  * @device: where it goes
  * @present: the same, to be compared
  * @scan: compares
@@ -68,6 +70,7 @@ struct dtrack_restore {
 	const char *told;
 	uint64_t size;
 	uint64_t unit;
+	int device_lock;
 	struct dtl_target device;
 	struct dtl_source present;
 	struct dtl_scan scan;
@@ -322,6 +325,9 @@ static int open_device(struct dtrack_restore *r)
 	if (!ret)
 		ret = dtl_check_unused(r->h, path, dtl_dev_t(dev));
 	if (!ret)
+		ret = dtl_device_lock_restore(r->h, dev, r->device_name,
+					      &r->device_lock);
+	if (!ret)
 		ret = check_feeds(r, dev);
 	if (!ret)
 		ret = dtl_target_open(r->h, path, nowhere, &r->device);
@@ -344,6 +350,7 @@ int dtrack_restore_new(struct dtrack *h,
 	r->h = h;
 	dtl_source_init(&r->source);
 	dtl_source_init(&r->present);
+	r->device_lock = -1;
 	r->device.fd = -1;
 	r->device.direct = -1;
 	ret = copy_options(r, options);
@@ -364,6 +371,7 @@ void dtrack_restore_free(struct dtrack_restore *r)
 		return;
 	dtl_source_close(&r->present);
 	dtl_target_close(&r->device);
+	dtl_close(r->device_lock);
 	if (r->layers.known) {
 		dtr_bitmap_exit(&r->known);
 		dtr_bitmap_exit(&r->damaged);

@@ -29,6 +29,7 @@
 #include <unistd.h>
 
 #include "copy.h"
+#include "device-lock.h"
 #include "image.h"
 #include "run.h"
 #include "sysfs.h"
@@ -77,6 +78,9 @@ static int begin(struct dtrack_run *run,
 	if (!ret)
 		ret = dtl_check_options(run);
 	if (!ret)
+		ret = dtl_device_lock_backup(run->h, run->dev,
+					     &run->device_lock);
+	if (!ret)
 		ret = open_source(run);
 	run->target.patience = run->options.target_timeout;
 	if (!ret)
@@ -105,6 +109,7 @@ int dtl_run_new(struct dtrack *h, struct dtrack_dev dev,
 		return dtl_nomem(h);
 	run->h = h;
 	run->dev = dev;
+	run->device_lock = -1;
 	dtl_source_init(&run->source);
 	dtl_sums_init(&run->sums);
 	run->target.cancel = &run->cancel;
@@ -136,6 +141,7 @@ void dtrack_run_free(struct dtrack_run *run)
 	dtl_sums_close(&run->sums);
 	dtl_target_close(&run->target);
 	dtl_source_close(&run->source);
+	dtl_close(run->device_lock);
 	free(run->target_name);
 	free(run->bitmap);
 	free(run);

@@ -27,6 +27,7 @@
  * @info: the bitmap before the freeze, valid with a bitmap
  * @size: bytes of the device
  * @granularity: the copy unit
+ * @device_lock: keeps restores of the device away, or -1
  * @source: it, to be read
  * @target: where it goes
  * @unused: nothing used the device just before the freeze
@@ -56,6 +57,7 @@ struct dtrack_run {
 	struct dtrack_bitmap_info info;
 	uint64_t size;
 	uint64_t granularity;
+	int device_lock;
 	struct dtl_source source;
 	struct dtl_target target;
 	bool unused;

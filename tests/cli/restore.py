@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """'dtrack verify' and 'dtrack restore'."""
+import fcntl
 import json
 import os
+import subprocess
+import time
 
 from kit import *
+from nightkit import FIRST, Nights
 
 
 class Copy(Files):
@@ -202,3 +206,44 @@ def case_restore_refused():
             "is no block device", "restore", t, t)
     c.fails("GenericError", f"restore /dev/mock/9: Could not open '{t}x': No such file or "
             "directory", "restore", t + "x", "/dev/mock/9")
+
+
+def case_restore_and_run():
+    """A half-restored device looks like any other: no run copies it, nor a backup, and
+    none is restored that is being copied."""
+    n = Nights(full_every="1 runs", keep=1)
+    n.night("full", FIRST)
+    image = n.path("a.raw")
+    script = n.kernel()
+    p = subprocess.Popen([DTRACK, "restore", image, DEV, "--speed", "64K"],
+                         env=environment(script), stdout=subprocess.DEVNULL,
+                         stderr=subprocess.PIPE)
+    lock = os.path.join(scratch, "run-dtrack", "device-4001:7")
+    while _is_free(lock):
+        true(p.poll() is None, "it ended")
+        time.sleep(0.01)
+    r = n.fails("full copy (after 1 runs): a: Device '/dev/mock/7' is being restored, and no "
+                "copy of it can be made now", cls="Busy")
+    true("FREEZE" not in " ".join(r.log), r.log)
+    fails(1, "Busy", f"backup {DEV}: Device '{DEV}' is being restored, and no copy of it "
+          "can be made now", "backup", DEV, "--target", scratch + "/new", script=script)
+    fails(1, "Busy", f"restore {DEV}: Device '{DEV}' is being backed up or restored by "
+          "another process", "restore", image, DEV, script=script)
+    p.kill()
+    p.communicate(timeout=LIMIT)
+    with open(lock) as f:
+        fcntl.flock(f, fcntl.LOCK_SH)   # as a run does
+        fails(1, "Busy", f"restore {DEV}: Device '{DEV}' is being backed up or restored by "
+              "another process", "restore", image, DEV, script=script)
+        n.night("full", "after 1 runs")
+
+
+def _is_free(path):
+    try:
+        with open(path) as f:
+            fcntl.flock(f, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return False
+    except FileNotFoundError:
+        return True

@@ -1016,6 +1016,33 @@ static const char *node_file(const char *path)
 	return m.file[0];
 }
 
+/*
+ * What the command keeps of this machine is beside the script, one folder deep;
+ * without a script it cannot be made.
+ */
+static const char *moved(const char *path, char *buf, size_t size)
+{
+	static const char *const places[][2] = {
+		{ "/run/dtrack", "run-dtrack" },
+		{ "/var/lib/dtrack", "var-lib-dtrack" },
+	};
+	const char *script = getenv("DTR_MOCK"), *slash;
+	size_t i, len;
+
+	for (i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		len = strlen(places[i][0]);
+		if (strncmp(path, places[i][0], len) ||
+		    (path[len] && path[len] != '/'))
+			continue;
+		slash = script ? strrchr(script, '/') : NULL;
+		snprintf(buf, size, "%.*s/%s%s",
+			 slash ? (int)(slash - script) : 0, script ? : "",
+			 slash ? places[i][1] : "proc/none", path + len);
+		return buf;
+	}
+	return path;
+}
+
 /* Where /sys and /proc are; @buf has room for any such path. */
 static const char *rooted(const char *path, char *buf, size_t size)
 {
@@ -1030,9 +1057,11 @@ static int mock_open(const char *symbol, const char *path, int flags,
 		     mode_t mode)
 {
 	int (*open_real)(const char *path, int flags, ...);
+	char buf[4096];
 
 	load();
 	*(void **)&open_real = real(symbol);
+	path = moved(path, buf, sizeof(buf));
 	if (!strcmp(path, CONTROL)) {
 		note("OPEN%s\n", (flags & O_ACCMODE) == O_RDWR ? "" : " ro");
 		if (m.open_err)
@@ -1145,7 +1174,36 @@ DIR *opendir(const char *path)
 	char buf[4096];
 
 	*(void **)&opendir_real = real("opendir");
-	return opendir_real(rooted(path, buf, sizeof(buf)));
+	path = moved(path, buf, sizeof(buf));
+	return opendir_real(path == buf ? path : rooted(path, buf, sizeof(buf)));
+}
+
+int mkdir(const char *path, mode_t mode)
+{
+	int (*mkdir_real)(const char *, mode_t);
+	char buf[4096];
+
+	*(void **)&mkdir_real = real("mkdir");
+	return mkdir_real(moved(path, buf, sizeof(buf)), mode);
+}
+
+int rename(const char *from, const char *to)
+{
+	int (*rename_real)(const char *, const char *);
+	char buf[4096], other[4096];
+
+	*(void **)&rename_real = real("rename");
+	return rename_real(moved(from, buf, sizeof(buf)),
+			   moved(to, other, sizeof(other)));
+}
+
+int unlink(const char *path)
+{
+	int (*unlink_real)(const char *);
+	char buf[4096];
+
+	*(void **)&unlink_real = real("unlink");
+	return unlink_real(moved(path, buf, sizeof(buf)));
 }
 
 /* ---- Device-mapper ------------------------------------------------------ */

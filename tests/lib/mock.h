@@ -42,6 +42,9 @@
  *	SLOW MS				a file system takes so long to freeze; none
  *					is really frozen
  *
+ * /run/dtrack and /var/lib/dtrack are folders run-dtrack and var-lib-dtrack beside
+ * the script; linked into a test, they cannot be made.
+ *
  * A freeze succeeds and gives the generation, but the bitmap stays as scripted.
  * What is added, removed and enabled stays so.  For the rest only actions within
  * a transaction see earlier ones; if it succeeds, what it added, cleared, enabled
