@@ -162,7 +162,8 @@ int dtl_add_error(struct dtrack *h, struct dtrack_dev dev, const char *name,
 
 	if (err == -EOVERFLOW)
 		return dtl_fail(h, err, NULL,
-				"Too many bitmaps, or they need too much memory");
+				"A device has at most %d bitmaps, and for them the memory that the parameter max_memory_mb of the module dm_dirtytrack allows",
+				DTRACK_MAX_BITMAPS);
 	if (err == -EOPNOTSUPP)
 		return dtl_fail(h, err, NULL,
 				"Can't store persistent bitmaps to %s: Operation not supported",

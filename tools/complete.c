@@ -5,6 +5,7 @@
  * From the same tables as getopt and --help.  The shell may take a word apart at
  * '=', which then is a word by itself.
  */
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "complete.h"
+#include "job.h"
 
 /**
  * struct typed - a command line.
@@ -141,6 +143,25 @@ static void offer_bitmaps(const struct typed *t, const char *device)
 	dtrack_free(h);
 }
 
+/* ---- Jobs --------------------------------------------------------------- */
+
+static void offer_jobs(const struct typed *t)
+{
+	DIR *dir = opendir(JOB_FOLDER);
+	struct dirent *e;
+
+	while (dir && (e = readdir(dir))) {
+		char *end = strrchr(e->d_name, '.');
+
+		if (!end || end == e->d_name || strcmp(end, ".conf"))
+			continue;
+		*end = '\0';
+		offer(t, "", e->d_name);
+	}
+	if (dir)
+		closedir(dir);
+}
+
 /* ---- Options and arguments ---------------------------------------------- */
 
 static bool is_named(const struct option_spec *spec, void *opaque)
@@ -220,6 +241,8 @@ static void offer_argument(const struct typed *t, const struct verb *verb,
 		offer_bitmaps(t, device);
 	else if (!strncmp(p, "DEV", 3) && strncmp(p, "DEVICE", 6))
 		offer_devices(t);
+	else if (!strncmp(p, "CONFIG", 6))
+		offer_jobs(t);
 	else if (!strcmp(verb->name, "remove"))
 		offer_devices(t);
 }

@@ -93,12 +93,14 @@ static const struct word on_error[] = {
 enum value_kind {
 	VALUE_TEXT,
 	VALUE_PATH,	/* absolute */
+	VALUE_DEVICE,
 	VALUE_BITMAP,	/* as the kernel has it, but for UTF-8 */
 	VALUE_SIZE,	/* bytes with K, M, G, T; at least 1 */
 	VALUE_GRANULE,	/* the same, a power of two */
 	VALUE_COUNT,	/* 1 .. 1000000 */
+	VALUE_TIME,	/* 1 .. 1000000 seconds, or of another unit */
 	VALUE_WORD,	/* one of a list; an int */
-	VALUE_EVERY,	/* N runs or N days */
+	VALUE_EVERY,	/* N runs, or a time */
 };
 
 /**
@@ -129,20 +131,20 @@ static const struct key job_keys[] = {
 	{ "after", VALUE_TEXT, JOB(after), NULL },
 	{ "hold", VALUE_TEXT, JOB(hold), NULL },
 	{ "release", VALUE_TEXT, JOB(release), NULL },
-	{ "hook-timeout", VALUE_COUNT, JOB(hook_timeout), NULL },
-	{ "hold-limit", VALUE_COUNT, JOB(hold_limit), NULL },
+	{ "hook-timeout", VALUE_TIME, JOB(hook_timeout), NULL },
+	{ "hold-limit", VALUE_TIME, JOB(hold_limit), NULL },
 	{ "fsfreeze", VALUE_WORD, JOB(fsfreeze), fsfreeze_words },
 	{ "speed", VALUE_SIZE, JOB(speed), NULL },
 	{ "jobs", VALUE_COUNT, JOB(jobs), NULL },
 	{ "request-size", VALUE_SIZE, JOB(request_size), NULL },
-	{ "target-timeout", VALUE_COUNT, JOB(target_timeout), NULL },
+	{ "target-timeout", VALUE_TIME, JOB(target_timeout), NULL },
 	{ "on-source-error", VALUE_WORD, JOB(on_source_error), on_error },
 	{ "on-target-error", VALUE_WORD, JOB(on_target_error), on_error },
 	{ 0 },
 };
 
 static const struct key device_keys[] = {
-	{ "device", VALUE_TEXT, DEVICE(device), NULL },
+	{ "device", VALUE_DEVICE, DEVICE(device), NULL },
 	{ "bitmap", VALUE_BITMAP, DEVICE(bitmap), NULL },
 	{ "granularity", VALUE_GRANULE, DEVICE(granularity), NULL },
 	{ 0 },
@@ -209,16 +211,66 @@ static bool take_count(struct reader *r, const struct key *key,
 		     key->name, value);
 }
 
+static const struct word unit_words[] = {
+	{ "second", 1 },
+	{ "minute", 60 },
+	{ "hour", 3600 },
+	{ "day", 86400 },
+	{ "week", 7 * 86400 },
+	{ 0 },
+};
+
+/* " hours", or " hour": seconds of one; 0: it is no unit. */
+static uint64_t unit_of(const char *text)
+{
+	size_t len = strlen(text);
+	char name[8];
+	int seconds;
+
+	if (text[0] != ' ' || len - 1 >= sizeof(name))
+		return 0;
+	memcpy(name, text + 1, len);
+	if (len > 2 && name[len - 2] == 's')
+		name[len - 2] = '\0';
+	return word_find(unit_words, name, &seconds) ? (uint64_t)seconds : 0;
+}
+
+static bool take_time(struct reader *r, const struct key *key,
+		      const char *value, uint64_t *to)
+{
+	size_t n = count_of(value, to);
+
+	if (n && value[n])
+		*to *= unit_of(value + n);
+	if (n && *to && *to <= 1000000)
+		return true;
+	return wrong(r, r->line,
+		     "%s: '%s' is no time of 1 to 1000000 seconds: a number, and behind a blank seconds, minutes, hours or days",
+		     key->name, value);
+}
+
 static bool take_every(struct reader *r, const struct key *key,
 		       const char *value)
 {
-	size_t n = count_of(value, &r->c->full_every);
+	struct config *c = r->c;
+	size_t n = count_of(value, &c->full_every);
+	uint64_t unit = n ? unit_of(value + n) : 0;
 
-	r->c->in_days = n && !strcmp(value + n, " days");
-	if (r->c->in_days || (n && !strcmp(value + n, " runs")))
+	c->by_time = unit;
+	if (unit)
+		c->full_every *= unit;
+	if (unit || (n && (!strcmp(value + n, " runs") ||
+			   !strcmp(value + n, " run"))))
 		return true;
-	return wrong(r, r->line, "%s: '%s' is neither 'N runs' nor 'N days'",
+	return wrong(r, r->line,
+		     "%s: '%s' is neither 'N runs' nor 'N hours', 'N days' or 'N weeks'",
 		     key->name, value);
+}
+
+/* In a command it may be a comment of the shell's, in a name it is a mistake. */
+static bool has_comment(const char *value)
+{
+	return strstr(value, " #") || strstr(value, "\t#");
 }
 
 /* All lines are shorter than the room that a text has. */
@@ -230,6 +282,11 @@ static bool take_text(struct reader *r, const struct key *key,
 	if (key->kind == VALUE_PATH && *value != '/')
 		return wrong(r, r->line, "%s: '%s' is no absolute path",
 			     key->name, value);
+	if ((key->kind == VALUE_PATH || key->kind == VALUE_DEVICE) &&
+	    has_comment(value))
+		return wrong(r, r->line,
+			     "%s: a '#' behind a blank is no comment: a comment has a line of its own",
+			     key->name);
 	if (key->kind == VALUE_BITMAP && strpbrk(value, " \t\"\\:/"))
 		return wrong(r, r->line,
 			     "%s: '%s' has a blank or one of \" \\ : /",
@@ -250,6 +307,8 @@ static bool take(struct reader *r, const struct key *key, const char *value,
 		return take_granule(r, key, value, to);
 	case VALUE_COUNT:
 		return take_count(r, key, value, to);
+	case VALUE_TIME:
+		return take_time(r, key, value, to);
 	case VALUE_WORD:
 		return take_word(r, key, value, to);
 	case VALUE_EVERY:

@@ -62,8 +62,8 @@ struct config_device {
  * @hook_timeout: seconds that each of these two may take
  * @hold_limit: seconds from the beginning of @hold to that of @release
  * @format: enum config_format
- * @full_every: a full copy after so many restore points, or days
- * @in_days: @full_every is a number of days
+ * @full_every: a full copy after so many restore points, or seconds
+ * @by_time: @full_every is a number of seconds
  * @keep: chains to be kept, at least 1
  * @verify: enum config_verify: restore points that are read back
  * @fsfreeze: enum config_fsfreeze: how long mounted file systems are frozen
@@ -88,7 +88,7 @@ struct config {
 	uint64_t hold_limit;
 	int format;
 	uint64_t full_every;
-	bool in_days;
+	bool by_time;
 	uint64_t keep;
 	int verify;
 	int fsfreeze;

@@ -107,11 +107,11 @@ static int help_all(void)
 {
 	printf("Usage: dtrack VERB [ARGUMENT...] [OPTION...]\n"
 	       "       dtrack help [VERB]\n"
-	       "       dtrack --version\n\n"
+	       "       dtrack --version | -V\n\n"
 	       "Track the changed blocks of a device and copy what has changed.\n\n"
 	       "Verbs:\n");
 	print_verbs("");
-	printf("\n'dtrack VERB --help' says more. Sizes take K, M, G, T (powers of 1024).\n"
+	printf("\n'dtrack VERB --help' or -h says more. Sizes take K, M, G, T (powers of 1024).\n"
 	       "DEV is a path if it contains '/', otherwise a device-mapper name.\n"
 	       "Exit status: 0 done, 1 failed or cancelled, 2 wrong usage,\n"
 	       "3 verify found a difference, check a fault, or restore --force damage.\n");
@@ -175,6 +175,11 @@ static int run(const struct verb *verb, int argc, char **argv)
 	return ret;
 }
 
+static bool is_help(const char *word)
+{
+	return !strcmp(word, "--help") || !strcmp(word, "-h");
+}
+
 static int dispatch(int argc, char **argv)
 {
 	const struct verb *verb;
@@ -182,13 +187,15 @@ static int dispatch(int argc, char **argv)
 
 	if (argc && !strcmp(argv[0], "help"))
 		return help(argc - 1, argv + 1);
-	if (argc && !strcmp(argv[0], "--help"))
+	if (argc && is_help(argv[0]))
 		return help(0, NULL);
-	if (argc == 1 && !strcmp(argv[0], "--version")) {
+	if (argc == 1 && (!strcmp(argv[0], "--version") ||
+			  !strcmp(argv[0], "-V"))) {
 		printf("dtrack %s\n", dtrack_version());
 		return EXIT_DONE;
 	}
-	if (argc == 2 && is_group(argv[0]) && !strcmp(argv[1], "--help"))
+	if (argc && is_group(argv[0]) &&
+	    (argc == 1 || (argc == 2 && is_help(argv[1]))))
 		return help_group(argv[0]);
 	/* What the shell's completion asks; not for people. */
 	if (argc && !strcmp(argv[0], "__complete"))

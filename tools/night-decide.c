@@ -15,6 +15,7 @@
 #include "night.h"
 #include "output.h"
 
+#define HOUR	3600
 #define DAY	86400
 /* A timer is not that exact: a week after a run may be some hours less. */
 #define SLACK	(DAY / 2)
@@ -101,18 +102,21 @@ static bool device_is_unfit(struct night *n, unsigned int i,
 static bool is_due(struct night *n, const struct chain *c)
 {
 	int64_t age = n->now - point_time_parse(c->point[0].time);
-	uint64_t every = n->c->full_every;
+	int64_t every = (int64_t)n->c->full_every;
+	int64_t slack = every / 2 < SLACK ? every / 2 : SLACK;
 
 	if (n->c->format == FORMAT_QCOW2 && chain_length(c) >= MAX_IMAGES)
 		return because(n, "after %d runs: qemu opens no longer chain",
 			       MAX_IMAGES);
-	if (!n->c->in_days)
-		return chain_length(c) >= every &&
-		       because(n, "after %" PRIu64 " runs", every);
+	if (!n->c->by_time)
+		return chain_length(c) >= n->c->full_every &&
+		       because(n, "after %" PRIi64 " runs", every);
 	if (age < -SLACK)
 		return because(n, "the clock is before the last full copy");
-	return age + SLACK >= (int64_t)every * DAY &&
-	       because(n, "after %" PRIu64 " days", every);
+	return age + slack >= every &&
+	       because(n, "after %" PRIi64 " %s",
+		       every % DAY ? every / HOUR : every / DAY,
+		       every % DAY ? "hours" : "days");
 }
 
 static bool needs_full(struct night *n, const struct chain *c)

@@ -14,9 +14,12 @@
 
 static const struct option_spec common[] = {
 	{ OPT_JSON, "json", KIND_FLAG, NULL, "print one JSON document", NULL },
-	{ OPT_HELP, "help", KIND_FLAG, NULL, "print this and exit", NULL },
+	{ OPT_HELP, "help", KIND_FLAG, NULL, "print this and exit; also -h", NULL },
 	{ 0 },
 };
+
+/* What everybody tries first; all others are words. */
+#define SHORT_OPTIONS	":h"
 
 /* Where the words of --help line up. */
 #define HELP_COLUMN	32
@@ -195,7 +198,7 @@ static void find_object(struct call *call, int argc, char **argv,
 		return;
 	/* getopt sorts what it reads: the second time it would be another line. */
 	memcpy(copy, argv, (size_t)argc * sizeof(*copy));
-	while ((c = getopt_long(argc, copy, ":", longs, NULL)) != -1)
+	while ((c = getopt_long(argc, copy, SHORT_OPTIONS, longs, NULL)) != -1)
 		if (c == OPT_BITMAP)
 			call->option[OPT_BITMAP].text = optarg;
 	call->argc = argc - optind;
@@ -215,10 +218,10 @@ int options_parse(struct call *call, int argc, char **argv)
 	options_find(call->verb, add_long, &next);
 	opterr = 0;
 	find_object(call, argc, argv, longs);
-	while ((c = getopt_long(argc, argv, ":", longs, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, SHORT_OPTIONS, longs, NULL)) != -1) {
 		if (c == '?' || c == ':')
 			return bad_option(call, c, argv);
-		if (c == OPT_HELP) {
+		if (c == OPT_HELP || c == 'h') {
 			options_help(call->verb);
 			return EXIT_DONE;
 		}

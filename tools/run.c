@@ -357,8 +357,9 @@ const struct verb verb_run = {
 	.args = "CONFIG",
 	.summary = "Do what a nightly job needs: a new restore point of its devices.",
 	.details =
-"CONFIG is one job, see dtrack.conf(5): devices with their bitmaps, and a folder\n"
-"with chains of restore points. The first run copies all, later ones what has\n"
+"CONFIG is one job, see dtrack.conf(5), by its path, or by its name: 'dtrack run db'\n"
+"takes /etc/dtrack/db.conf if there is no file 'db' here. It has devices with their\n"
+"bitmaps, and a folder with chains of restore points. The first run copies all, later ones what has\n"
 "changed. A new chain with a full copy is begun, and the reason told, when it is\n"
 "due, when a bitmap is lost, inconsistent or does not belong to the last restore\n"
 "point, and when something in the chain is missing or was changed. Old chains are\n"

@@ -15,6 +15,7 @@
 #include "repo-lock.h"
 #include "signals.h"
 #include "verbs.h"
+#include "words.h"
 
 static const struct option_spec options[] = {
 	{ OPT_SPEED, "speed", KIND_SIZE, "SIZE",
@@ -228,6 +229,9 @@ static int verify(struct findings *f)
 	struct dtrack_verify *v;
 	int ret;
 
+	if (call->argc == 2 && names_target(call->argv[0]))
+		return usage_error(call, "DEV comes first, then TARGET: '%s' is no block device",
+				   call->argv[0]);
 	fill(call, &o, f);
 	signals_catch();
 	if (dtrack_verify_new(call->h, &o, &v))

@@ -4,6 +4,7 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "words.h"
 
@@ -59,6 +60,19 @@ const char *word_list(const struct word *words, char *buf)
 		len += (size_t)snprintf(buf + len, WORD_LIST_LEN - len, "%s%s",
 					len ? ", " : "", w->name);
 	return buf;
+}
+
+bool names_target(const char *name)
+{
+	static const char *const prefixes[] = { "raw:", "qcow2:", "nbd" };
+	struct stat st;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(prefixes); i++)
+		if (!strncmp(name, prefixes[i], strlen(prefixes[i])) &&
+		    strchr(name, ':'))
+			return true;
+	return strchr(name, '/') && !stat(name, &st) && S_ISREG(st.st_mode);
 }
 
 const char *state_word(int state)

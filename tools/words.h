@@ -32,6 +32,15 @@ bool word_find(const struct word *words, const char *name, int *value);
  */
 const char *word_list(const struct word *words, char *buf);
 
+/**
+ * names_target() - whether an argument can only be a target.
+ * @name: the argument
+ *
+ * 'restore' takes the target first and 'verify' the device, as what is read comes
+ * first in one and what is looked at in the other: people mix that up.
+ */
+bool names_target(const char *name);
+
 /** state_word() - what an enum dtrack_run_state is called. */
 const char *state_word(int state);
 

@@ -78,8 +78,37 @@ def case_run_usage():
     os.remove(n.config)
     usage(f"run {n.config}: Could not read it: No such file or directory",
           "run", n.config)
+    # A name without a '/' is a job's, unless there is such a file.
+    for verb in "run", "points":
+        usage(f"{verb} nosuch: There is neither a file 'nosuch' here nor a job "
+              "'/etc/dtrack/nosuch.conf'", verb, "nosuch")
+        usage(f"{verb} ./nosuch: Could not read it: No such file or directory",
+              verb, "./nosuch")
     usage(f"run {n.folder}: Could not read it: Invalid argument", "run", n.folder)
     usage("run: too few arguments: run CONFIG", "run")
+
+
+def case_run_job_by_name():
+    """As 'dtrack run db' is told to find /etc/dtrack/db.conf."""
+    n = Nights()
+    etc = os.path.join(scratch, "etc-dtrack")
+    os.mkdir(etc)
+    shutil.copy(n.config, os.path.join(etc, "db.conf"))
+    script = n.kernel()
+    r = run("run", "db", script=script, cwd=scratch)
+    true(r.status == 0 and r.err.startswith("dtrack: run db: full copy 000001-"), r.err)
+    equal("/etc/dtrack/db.conf", n.status()["job"])
+    true("000001-" in succeeds("points", "db", script=script, cwd=scratch).out, "points")
+    open(os.path.join(etc, "db.old"), "w").close()
+    for verb in "run", "points":
+        said = run("__complete", verb, "d", script=script)
+        equal((0, "db\n"), (said.status, said.out))
+    # a file here comes first
+    with open(os.path.join(scratch, "db"), "w") as f:
+        f.write("[job]\n")
+    for verb in "run", "points":
+        usage(f"{verb} db: line 1: the section is empty", verb, "db", script=script,
+              cwd=scratch)
 
 
 def case_run_check():

@@ -23,12 +23,15 @@ def case_help():
         equal(r.out, succeeds("help", *verb.split()).out)
         true("--json" in r.out and "--help" in r.out, r.out)
         equal([], r.log, "what --help asked the kernel")
+        equal(r.out, succeeds(*verb.split(), "-h").out)
     r = succeeds("help")
     equal(r.out, succeeds("--help").out)
+    equal(r.out, succeeds("-h").out)
     for verb in VERBS:
         true(re.search(rf"^  {verb} ", r.out, re.M), f"no {verb} in help")
     r = succeeds("bitmap", "--help")
-    equal(r.out, succeeds("help", "bitmap").out)
+    for args in ("help", "bitmap"), ("bitmap",), ("bitmap", "-h"):
+        equal(r.out, succeeds(*args).out)
     true("create" not in r.out and "bitmap add" in r.out, r.out)
 
 
@@ -115,6 +118,7 @@ def case_help_lists_what_is_parsed():
 def case_version():
     true(re.fullmatch(r"dtrack \d+\.\d+\.\d+\n", succeeds("--version").out),
          "--version")
+    equal(succeeds("--version").out, succeeds("-V").out)
 
 
 def case_usage():
@@ -122,7 +126,8 @@ def case_usage():
           (lambda r: (r.status, r.err))(run()))
     usage("'x' is no verb; see 'dtrack help'", "x")
     usage("'bitmap x' is no verb; see 'dtrack help'", "bitmap", "x", "y")
-    usage("'bitmap' is no verb; see 'dtrack help'", "bitmap")
+    usage("'bitmap' is no verb; see 'dtrack help'", "bitmap", "--x")
+    usage("'-x' is no verb; see 'dtrack help'", "-x")
     usage("'frob' is no verb; see 'dtrack help'", "help", "frob")
     usage("create t: too few arguments: create NAME DEVICE", "create", "t")
     usage("list a: too many arguments: 'b'", "list", "a", "b")
@@ -152,6 +157,17 @@ def case_usage():
     equal("dtrack: backup -x: --jobs: must be at least 1\n",
           run("backup", "--jobs", "0", "--", "-x").err)
     usage("list: '--x' is no option of this verb", "list", "--x")
+
+
+def case_usage_order():
+    """'restore TARGET DEV', but 'verify DEV TARGET'."""
+    path = os.path.join(scratch, "t")
+    open(path, "w").close()
+    for target in path, "qcow2:" + path, "raw:" + path, "nbd://h/", "nbd+unix:///?socket=s":
+        usage(f"restore {target}: TARGET comes first, then DEV: '{target}' is no block device",
+              "restore", DEV, target)
+        usage(f"verify {target}: DEV comes first, then TARGET: '{target}' is no block device",
+              "verify", target, DEV)
 
 
 def case_usage_values():

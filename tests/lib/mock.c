@@ -1017,12 +1017,13 @@ static const char *node_file(const char *path)
 }
 
 /*
- * What the command keeps of this machine is beside the script, one folder deep;
+ * What the command reads and keeps of this machine is beside the script, one folder deep;
  * without a script it cannot be made.
  */
 static const char *moved(const char *path, char *buf, size_t size)
 {
 	static const char *const places[][2] = {
+		{ "/etc/dtrack", "etc-dtrack" },
 		{ "/run/dtrack", "run-dtrack" },
 		{ "/var/lib/dtrack", "var-lib-dtrack" },
 	};

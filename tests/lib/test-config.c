@@ -40,7 +40,7 @@ static void test_config_defaults(void)
 	CHECK_INT(3600, c.hold_limit);
 	CHECK_INT(FORMAT_QCOW2, c.format);
 	CHECK_INT(30, c.full_every);
-	CHECK_INT(false, c.in_days);
+	CHECK_INT(false, c.by_time);
 	CHECK_INT(2, c.keep);
 	CHECK_INT(VERIFY_FULL, c.verify);
 	CHECK_INT(FSFREEZE_NO, c.fsfreeze);
@@ -54,6 +54,33 @@ static void test_config_defaults(void)
 	CHECK_STR("data", c.device[0].device);
 	CHECK_STR("nightly", c.device[0].bitmap);
 	CHECK_INT(0, c.device[0].granularity);
+}
+
+static void every(const char *text, uint64_t seconds)
+{
+	char file[256];
+
+	snprintf(file, sizeof(file), JOB "full-every = %s\n" DEVICE, text);
+	good(file);
+	CHECK_INT(true, c.by_time);
+	CHECK_INT(seconds, c.full_every);
+}
+
+static void test_config_times(void)
+{
+	every("1 day", 86400);
+	every("2 days", 2 * 86400);
+	every("1 week", 7 * 86400);
+	every("4 weeks", 28 * 86400);
+	every("12 hours", 12 * 3600);
+	every("1 hour", 3600);
+	good(JOB "full-every = 1 run\nhook-timeout = 5 minutes\nhold = a\n"
+	     "release = b\nhold-limit = 1 hour\ntarget-timeout = 1 second\n" DEVICE);
+	CHECK_INT(false, c.by_time);
+	CHECK_INT(1, c.full_every);
+	CHECK_INT(300, c.hook_timeout);
+	CHECK_INT(3600, c.hold_limit);
+	CHECK_INT(1, c.target_timeout);
 }
 
 static void test_config_all_keys(void)
@@ -76,8 +103,8 @@ static void test_config_all_keys(void)
 	CHECK_STR("r;s", c.release);
 	CHECK_INT(20, c.hook_timeout);
 	CHECK_INT(600, c.hold_limit);
-	CHECK_INT(7, c.full_every);
-	CHECK_INT(true, c.in_days);
+	CHECK_INT(7 * 86400, c.full_every);
+	CHECK_INT(true, c.by_time);
 	CHECK_INT(5, c.keep);
 	CHECK_INT(VERIFY_ALL, c.verify);
 	CHECK_INT(FSFREEZE_COPY, c.fsfreeze);
@@ -199,11 +226,23 @@ static void test_config_values(void)
 	bad(JOB "release = true\n" DEVICE, "release: there is no hold");
 	bad(JOB "hold-limit = 9\n" DEVICE, "hold-limit: nothing is held");
 	bad(JOB "full-every = 7\n",
-	    "line 3: full-every: '7' is neither 'N runs' nor 'N days'");
-	bad(JOB "full-every = 7 weeks\n",
-	    "line 3: full-every: '7 weeks' is neither 'N runs' nor 'N days'");
+	    "line 3: full-every: '7' is neither 'N runs' nor 'N hours', 'N days' or 'N weeks'");
+	bad(JOB "full-every = 7 months\n",
+	    "line 3: full-every: '7 months' is neither 'N runs' nor 'N hours', 'N days' or 'N weeks'");
+	bad(JOB "full-every = 7 \n[x]\n",
+	    "line 3: full-every: '7' is neither 'N runs' nor 'N hours', 'N days' or 'N weeks'");
+	bad(JOB "hook-timeout = 2 weeks\n",
+	    "line 3: hook-timeout: '2 weeks' is no time of 1 to 1000000 seconds: a number, and behind a blank seconds, minutes, hours or days");
+	bad(JOB "hold-limit = 5m\n",
+	    "line 3: hold-limit: '5m' is no time of 1 to 1000000 seconds: a number, and behind a blank seconds, minutes, hours or days");
+	bad("[job]\nfolder = /b # note\n",
+	    "line 2: folder: a '#' behind a blank is no comment: a comment has a line of its own");
+	bad(JOB "status = /s\t# x\n",
+	    "line 3: status: a '#' behind a blank is no comment: a comment has a line of its own");
+	bad(JOB "[device a]\ndevice = /dev/a #1\n",
+	    "line 4: device: a '#' behind a blank is no comment: a comment has a line of its own");
 	bad(JOB "full-every = 0 runs\n",
-	    "line 3: full-every: '0 runs' is neither 'N runs' nor 'N days'");
+	    "line 3: full-every: '0 runs' is neither 'N runs' nor 'N hours', 'N days' or 'N weeks'");
 	bad(JOB "on-source-error = stop\n",
 	    "line 3: on-source-error: 'stop' is none of report, ignore");
 }
@@ -239,6 +278,7 @@ static void test_config_bitmaps(void)
 
 static const struct check checks[] = {
 	{ "config-defaults", test_config_defaults },
+	{ "config-times", test_config_times },
 	{ "config-all-keys", test_config_all_keys },
 	{ "config-missing", test_config_missing },
 	{ "config-twice", test_config_twice },

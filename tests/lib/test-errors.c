@@ -188,7 +188,7 @@ static void test_add(void)
 	add_fails("FAIL ADD EINVAL", 65536, EINVAL, "GenericError",
 		  "Bitmap name 'b' must be UTF-8 without control characters, blanks and any of \" \\ : /");
 	add_fails("FAIL ADD EOVERFLOW", 512, EOVERFLOW, "GenericError",
-		  "Too many bitmaps, or they need too much memory");
+		  "A device has at most 256 bitmaps, and for them the memory that the parameter max_memory_mb of the module dm_dirtytrack allows");
 	add_fails("FAIL ADD EOPNOTSUPP", 0, EOPNOTSUPP, "GenericError",
 		  "Can't store persistent bitmaps to 4001:7: Operation not supported");
 }
