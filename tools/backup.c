@@ -155,8 +155,8 @@ static void warn_live(struct call *call, struct dtrack_dev dev)
 {
 	if (!call->option[OPT_CONSISTENCY].given &&
 	    dtrack_dev_mounted(call->h, dev) > 0)
-		print_error_line(call,
-				 "the device is mounted: the copy is live, not of one instant");
+		print_line(call, LOG_WARNING,
+			   "the device is mounted: the copy is live, not of one instant");
 }
 
 static int run(struct call *call)

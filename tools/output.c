@@ -8,6 +8,8 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "json.h"
 #include "output.h"
@@ -86,15 +88,37 @@ struct json_object *error_json(const char *cls, const char *why)
 
 /* ---- Errors ------------------------------------------------------------- */
 
-void print_error_line(const struct call *call, const char *why)
+/* As systemd says it: "DEVICE:INODE" of what stderr was then. */
+static bool is_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	char now[64];
+	struct stat st;
+
+	if (!stream || fstat(STDERR_FILENO, &st))
+		return false;
+	snprintf(now, sizeof(now), "%ju:%ju", (uintmax_t)st.st_dev,
+		 (uintmax_t)st.st_ino);
+	return !strcmp(stream, now);
+}
+
+void print_line(const struct call *call, int priority, const char *text)
 {
 	char line[12288];
 
 	snprintf(line, sizeof(line), "dtrack: %s%s%s%s%s", call->verb->name,
 		 call->object[0] ? " " : "", call->object,
-		 call->verb->name[0] ? ": " : "", why);
+		 call->verb->name[0] ? ": " : "", text);
 	clean_line(line);
-	fprintf(stderr, "%s\n", line);
+	if (is_journal())
+		fprintf(stderr, "<%d>%s\n", priority, line);
+	else
+		fprintf(stderr, "%s\n", line);
+}
+
+void print_error_line(const struct call *call, const char *why)
+{
+	print_line(call, LOG_ERR, why);
 }
 
 static int tell(const struct call *call, const char *cls, const char *why,

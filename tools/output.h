@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <json-c/json.h>
 #include <stdio.h>
+#include <syslog.h>
 
 #include "option.h"
 
@@ -37,6 +38,14 @@ int failed(const struct call *call);
  * Return: EXIT_FAILED.
  */
 int failed_with(const struct call *call, const char *cls, const char *why);
+
+/**
+ * print_line() - a line on stderr.
+ * @call: the call
+ * @priority: LOG_ERR, LOG_WARNING or LOG_INFO, for the journal
+ * @text: the words
+ */
+void print_line(const struct call *call, int priority, const char *text);
 
 /**
  * print_error_line() - the line on stderr alone.

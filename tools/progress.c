@@ -173,7 +173,7 @@ static void stopped(struct progress *p, const char *message)
 	snprintf(why, sizeof(why),
 		 "%s%s; stopped: SIGUSR1 tries again, SIGTERM cancels (process %d)",
 		 p->prefix ? p->prefix : "", message, (int)getpid());
-	print_error_line(p->call, why);
+	print_line(p->call, LOG_WARNING, why);
 }
 
 static void resumed(struct progress *p)
@@ -185,7 +185,7 @@ static void resumed(struct progress *p)
 		return;
 	}
 	snprintf(why, sizeof(why), "%strying again", p->prefix ? p->prefix : "");
-	print_error_line(p->call, why);
+	print_line(p->call, LOG_INFO, why);
 }
 
 static double interval(const struct progress *p)

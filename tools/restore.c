@@ -177,7 +177,7 @@ static void say_unchecked(struct call *call,
 	snprintf(why, sizeof(why),
 		 "%" PRIu64 " of %" PRIu64 " bytes have no checksum and were not checked",
 		 all - r->bytes_checked, r->bytes_total);
-	print_error_line(call, why);
+	print_line(call, LOG_WARNING, why);
 }
 
 static int tell(struct call *call, const struct dtrack_restore_result *r)

@@ -160,7 +160,7 @@ static void tell_clock(struct job *job)
 		return;
 	snprintf(line, sizeof(line),
 		 "the clock went back: the last restore point is of %s", p->time);
-	print_error_line(job->call, line);
+	print_line(job->call, LOG_WARNING, line);
 }
 
 /* Whatever else there is to say: something may stand still for ever. */
@@ -199,7 +199,7 @@ static void say(struct job *job)
 			 n->pruned, n->pruned > 1 ? "s" : "");
 	for (i = 0; i < night_nr_warnings(n); i++) {
 		snprintf(line, sizeof(line), "warning: %s", n->warning[i]);
-		print_error_line(job->call, line);
+		print_line(job->call, LOG_WARNING, line);
 	}
 	if (n->made && n->full)
 		snprintf(line, sizeof(line), "full copy %s (%s): %" PRIu64
@@ -210,7 +210,7 @@ static void say(struct job *job)
 			 PRIu64 " bytes copied%s", n->point.name, n->chain,
 			 n->bytes_copied, more);
 	if (n->made)
-		print_error_line(job->call, line);
+		print_line(job->call, LOG_INFO, line);
 	if (n->cls && n->decided && n->full && !n->made)
 		snprintf(line, sizeof(line), "full copy (%s): %s", n->why,
 			 n->error);

@@ -77,6 +77,7 @@ void signals_catch(void)
 	struct sigaction cancel = { .sa_handler = on_cancel };
 	struct sigaction resume = { .sa_handler = on_resume };
 	struct sigaction hangup = { .sa_handler = on_hangup }, old;
+	struct sigaction ignore = { .sa_handler = SIG_IGN };
 
 	sigaction(SIGINT, &cancel, NULL);
 	sigaction(SIGTERM, &cancel, NULL);
@@ -84,6 +85,8 @@ void signals_catch(void)
 	if (!sigaction(SIGHUP, NULL, &old) && old.sa_handler != SIG_IGN)
 		sigaction(SIGHUP, &hangup, NULL);
 	sigaction(SIGUSR1, &resume, NULL);
+	/* Whoever listened may be gone: what was done is done. */
+	sigaction(SIGPIPE, &ignore, NULL);
 }
 
 void signals_expect_alarm(void)

@@ -21,7 +21,8 @@ struct signal_ops {
 extern const struct signal_ops transaction_signals;
 
 /**
- * signals_catch() - from here on a signal does not end the process.
+ * signals_catch() - from here on a signal does not end the process, nor does a
+ * line that nobody reads.
  *
  * One more SIGINT or SIGTERM, a second or more after the first, does: the kernel
  * takes freezes back.

@@ -325,7 +325,7 @@ static void warn_live(struct job *job)
 		snprintf(line, sizeof(line),
 			 "%sthe device is mounted: the copy is live, not of one instant",
 			 job->part[i].prefix);
-		print_error_line(job->call, line);
+		print_line(job->call, LOG_WARNING, line);
 	}
 }
 

@@ -156,7 +156,7 @@ static void say_unchecked(struct call *call,
 	snprintf(why, sizeof(why),
 		 "%" PRIu64 " of %" PRIu64 " bytes have no checksum and were not checked",
 		 r->bytes_total - r->bytes_checked, r->bytes_total);
-	print_error_line(call, why);
+	print_line(call, LOG_WARNING, why);
 }
 
 static void say_same(const struct dtrack_verify_result *r)
@@ -211,8 +211,8 @@ static int execute(struct findings *f, struct dtrack_verify *v)
 
 	dtrack_verify_result(v, &r, sizeof(r));
 	if (r.live)
-		print_error_line(call,
-				 "the device is in use: it is compared live, and what differs may have been written meanwhile");
+		print_line(call, LOG_WARNING,
+			   "the device is in use: it is compared live, and what differs may have been written meanwhile");
 	progress_begin(&f->p, call->option[OPT_PROGRESS].given);
 	signals_give(&signal_ops, v);
 	ret = dtrack_verify_execute(v);

@@ -118,6 +118,51 @@ def case_run_check():
     equal([], os.listdir(n.folder))
 
 
+def case_run_deaf():
+    """Nobody reads what it says: it has ended well all the same."""
+    n = Nights(format="qcow2", after="true")
+    for generation in None, 2:
+        n.generation = generation
+        r, w = os.pipe()
+        os.close(r)
+        p = subprocess.run([DTRACK, "run", n.config], env=environment(n.kernel()),
+                           timeout=LIMIT, stdin=subprocess.DEVNULL, stdout=w, stderr=w,
+                           check=False, restore_signals=True)
+        os.close(w)
+        equal((0, "completed"), (p.returncode, n.status()["status"]))
+    # what is asked for, and does not get out, is no result
+    r, w = os.pipe()
+    os.close(r)
+    n.generation = 3
+    p = subprocess.run([DTRACK, "run", n.config, "--json"], env=environment(n.kernel()),
+                       timeout=LIMIT, stdin=subprocess.DEVNULL, stdout=w,
+                       stderr=subprocess.PIPE, check=False)
+    os.close(w)
+    equal((1, "completed", b"dtrack: stdout: Broken pipe"),
+          (p.returncode, n.status()["status"], p.stderr.splitlines()[-1]))
+
+
+def case_run_journal():
+    """Priorities, where stderr is the journal, and nowhere else."""
+    n = Nights()
+    for wrong, first in (0, "<6>"), (1, ""):
+        path = os.path.join(scratch, "journal")
+        with open(path, "w") as f:
+            stat_ = os.fstat(f.fileno())
+            stream = f"{stat_.st_dev}:{stat_.st_ino + wrong}"
+            for status in 0, 1:
+                n.configure(before=f"exit {status}")
+                subprocess.run([DTRACK, "run", n.config], timeout=LIMIT, check=False,
+                               env=environment(n.kernel(), JOURNAL_STREAM=stream),
+                               stdin=subprocess.DEVNULL, stderr=f)
+        with open(path) as f:
+            lines = f.read().splitlines()
+        equal([True, True], [lines[0].startswith(first + "dtrack: run "),
+                             lines[1].startswith(first.replace("6", "3") + "dtrack: run ")],
+              lines)
+        n.generation = 2
+
+
 def case_run_no_folder():
     n = Nights()
     os.rmdir(n.folder)
@@ -164,6 +209,9 @@ def case_run_units():
         text = f.read()
     true(f"\nExecStart={prefix}/bin/dtrack run /etc/dtrack/%i.conf\n" in text and
          "@BINDIR@" not in text and "\nType=oneshot\n" in text, text)
+    # what a run does in it is held back by none of these
+    true(not re.search("^(Private|Protect|NoNew|RestrictNamespaces|DevicePolicy|Mount|ReadOnly)",
+                       text, re.M), text)
     with open(os.path.join(units, "dtrack@.timer")) as f:
         text = f.read()
     true("\nOnCalendar=" in text and "\nWantedBy=timers.target\n" in text, text)
