@@ -337,6 +337,20 @@ static bool adopt_newest(struct night *n)
 	return !p || p->state != POINT_PARTIAL || adopt(n, c, p);
 }
 
+static bool own_folder(struct night *n)
+{
+	struct repository *r = &n->repository;
+	int ret = repository_open(r, &n->store, n->wish);
+
+	n->is_foreign = ret == -1;
+	if (ret)
+		return night_fail(n, ret == -1 ? "GenericError" : class_of(ret),
+				  "%s", r->why);
+	if (repository_remember(r))
+		night_warn(n, "%s", r->why);
+	return true;
+}
+
 bool night_settle(struct night *n)
 {
 	int ret;
@@ -347,6 +361,8 @@ bool night_settle(struct night *n)
 	ret = store_scan(&n->store);
 	if (ret)
 		return night_fail_store(n, ret);
+	if (!own_folder(n))
+		return false;
 	if (!look_at_devices(n) || !adopt_newest(n))
 		return false;
 	/* Tried again by the next run: what is in the way of nothing may stay. */

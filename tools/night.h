@@ -7,6 +7,7 @@
 
 #include "chain.h"
 #include "option.h"
+#include "repository.h"
 
 #define NIGHT_ERROR_LEN	8192
 /* More are counted, and not kept. */
@@ -33,6 +34,9 @@ struct night_device {
  * @c: the job
  * @job: path of its file
  * @now: when it began, seconds since 1970
+ * @wish: enum repository_wish
+ * @repository: whose the folder is
+ * @is_foreign: not the job's: nothing is to be written there
  * @store: the folder, locked
  * @device: the devices, as in @c
  * @decided: the members up to @why are valid
@@ -57,6 +61,9 @@ struct night {
 	const struct config *c;
 	const char *job;
 	int64_t now;
+	int wish;
+	struct repository repository;
+	bool is_foreign;
 	struct store store;
 	struct night_device device[CONFIG_MAX_DEVICES];
 	bool decided;

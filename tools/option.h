@@ -24,6 +24,7 @@ enum exit_code {
 
 /* Every option of every verb. */
 enum option_id {
+	OPT_ADOPT,
 	OPT_BITMAP,
 	OPT_BITMAP_MODE,
 	OPT_CHECK,
@@ -33,6 +34,7 @@ enum option_id {
 	OPT_FORCE,
 	OPT_FSFREEZE,
 	OPT_GRANULARITY,
+	OPT_INIT,
 	OPT_JOBS,
 	OPT_LIVE,
 	OPT_MERGE,

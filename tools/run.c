@@ -22,8 +22,12 @@
 #include "verbs.h"
 
 static const struct option_spec options[] = {
+	{ OPT_ADOPT, "adopt", KIND_FLAG, NULL,
+	  "take over the folder of another job or machine", NULL },
 	{ OPT_CHECK, "check", KIND_FLAG, NULL,
 	  "only look for mistakes in CONFIG", NULL },
+	{ OPT_INIT, "init", KIND_FLAG, NULL,
+	  "begin anew in an empty folder, or in one that is not", NULL },
 	{ OPT_LIVE, "live", KIND_FLAG, NULL,
 	  "hold nothing still, whatever CONFIG says", NULL },
 	{ 0 },
@@ -101,6 +105,17 @@ static bool lock_folder(struct job *job)
 				  job->config.folder);
 	snprintf(path, sizeof(path), "%s/lock", job->config.folder);
 	return lock(job, &job->folder_lock, path, O_RDWR | O_CREAT | O_NOFOLLOW);
+}
+
+/* Before there is a lock: what is not mounted stays empty. */
+static bool check_place(struct job *job)
+{
+	struct repository *r = &job->night.repository;
+
+	if (!repository_check_place(r, job->night.wish))
+		return true;
+	job->night.is_foreign = true;
+	return night_fail(&job->night, "GenericError", "%s", r->why);
 }
 
 /* ---- Hooks -------------------------------------------------------------- */
@@ -279,7 +294,9 @@ static bool exists(const char *folder, const char *file)
 /* A place to mount a disk on is no folder of ours while there is none. */
 static bool has_place(const struct job *job)
 {
-	return job->config.status[0] || exists(job->config.folder, "lock");
+	if (job->config.status[0])
+		return true;
+	return !job->night.is_foreign && exists(job->config.folder, "lock");
 }
 
 /*
@@ -290,7 +307,7 @@ static void work(struct job *job)
 {
 	char path[CONFIG_LINE_LEN + 16];
 
-	if (run_before(job) && lock_folder(job))
+	if (run_before(job) && check_place(job) && lock_folder(job))
 		make(job);
 	status_path(job, path, sizeof(path));
 	/* Of a run that another one kept out the other one has the status. */
@@ -312,6 +329,12 @@ static void hold_nothing(struct config *c)
 	c->fsfreeze = FSFREEZE_NO;
 }
 
+static int wish_of(const struct call *call)
+{
+	return call->option[OPT_ADOPT].given ? REPOSITORY_ADOPT :
+	       call->option[OPT_INIT].given ? REPOSITORY_INIT : REPOSITORY_USE;
+}
+
 static int nightly(struct job *job)
 {
 	struct night *n = &job->night;
@@ -322,6 +345,8 @@ static int nightly(struct job *job)
 	n->c = &job->config;
 	n->job = job->call->argv[0];
 	n->now = time(NULL);
+	n->wish = wish_of(job->call);
+	repository_init(&n->repository, n->c, n->job);
 	job->began = monotonic();
 	signals_catch();
 	if (lock(job, &job->config_lock, job->call->argv[0], O_RDONLY))
@@ -342,7 +367,10 @@ static int run(struct call *call)
 	job->call = call;
 	job->config_lock = -1;
 	job->folder_lock = -1;
-	ret = job_read(call, &job->config);
+	if (call->option[OPT_ADOPT].given && call->option[OPT_INIT].given)
+		ret = usage_error(call, "--adopt and --init exclude each other");
+	else
+		ret = job_read(call, &job->config);
 	if (ret < 0)
 		ret = call->option[OPT_CHECK].given ? done(call) : nightly(job);
 	night_free(&job->night);
@@ -364,6 +392,10 @@ const struct verb verb_run = {
 "due, when a bitmap is lost, inconsistent or does not belong to the last restore\n"
 "point, and when something in the chain is missing or was changed. Old chains are\n"
 "removed only when the newest one is found whole. All devices are copied, or none.\n"
+"\n"
+"The folder belongs to one job of one machine, and says so: one of another job or\n"
+"machine is refused (--adopt takes it over), and so is an empty one if the job had\n"
+"one before, whose disk is not mounted then (--init begins anew).\n"
 "\n"
 "The copy is of one moment if the job holds the devices still for it. --live does\n"
 "not: the next run, which does, has only to copy what was written meanwhile.\n"

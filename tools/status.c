@@ -81,6 +81,7 @@ struct json_object *status_json(const struct night *n, double seconds)
 	json_object_object_add(o, "error",
 			       n->cls ? error_json(n->cls, n->error) : NULL);
 	json_object_object_add(o, "last-success", last_success(n));
+	put_text(o, "repository", n->repository.uuid);
 	return o;
 }
 

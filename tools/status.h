@@ -19,6 +19,7 @@
  *	"error"		null, or an object: "class", "message"
  *	"last-success"	null, or an object about the newest restore point:
  *	  "time", "kind", "chain", "point", "bytes-copied"
+ *	"repository"	its uuid, or null: it did not get that far
  */
 #ifndef DTRACK_STATUS_H
 #define DTRACK_STATUS_H

@@ -17,6 +17,10 @@ STEP = 131072
 FIRST = "there is no restore point yet"
 
 
+# Beside the chains.
+OWN = ("status.json", "lock", "repository.json")
+
+
 class Nights:
     """A job of devices a, b ..., each night with a kernel whose bitmaps are
     where the last one left them."""
@@ -27,6 +31,8 @@ class Nights:
         self.nr, self.generation = nr, None
         shutil.rmtree(self.folder, ignore_errors=True)
         os.mkdir(self.folder)
+        # the job is a new one, too
+        shutil.rmtree(os.path.join(scratch, "var-lib-dtrack"), ignore_errors=True)
         self.script = ""
         for i in range(nr):
             source = os.path.join(scratch, f"source{i}")
@@ -128,11 +134,11 @@ class Nights:
     def listing(self):
         return sorted(os.path.join(d, f) for d, _, files in os.walk(self.folder)
                       for f in [*files, ""]
-                      if f not in ("status.json", "lock"))
+                      if f not in OWN)
 
     def chains(self):
         return sorted(c for c in os.listdir(self.folder)
-                      if c not in ("status.json", "lock"))
+                      if c not in OWN)
 
 
 def qemu_img(*args):

@@ -76,7 +76,7 @@ def case_run_status():
     equal(doc, n.status(), "document and file")
     equal(["format", "version", "job", "time", "seconds", "status", "kind", "why",
            "chain", "point", "bytes-copied", "bytes-total", "pruned", "warnings",
-           "error", "last-success"], list(doc))
+           "error", "last-success", "repository"], list(doc))
     equal(("dtrack-status", 1, n.config, "completed", "incremental", "", n.chain,
            STEP, STEP, 0, None),
           tuple(doc[k] for k in ("format", "version", "job", "status", "kind", "why",
@@ -398,8 +398,12 @@ def case_run_foreign_files():
     files = ["notes", "0000009-20240101T000000Z", ".hidden", "trash-x"]
     for name in files:
         open(os.path.join(n.folder, name), "w").close()
-    n.night("full", FIRST)
-    equal("000010", n.point[:6], "a number behind all")
+    r = n.fails(f"'{n.folder}' is not empty, and no repository; "
+                "'dtrack run --init' makes one of it", status=None)
+    n.change()
+    equal(0, n.run("--init").status)
+    n.generation = 2
+    equal("000010", n.status()["point"][:6], "a number behind all")
     n.night("full", "after 1 runs")
     equal(sorted([*folders, *files, n.chain]), n.chains())
     for name in folders:

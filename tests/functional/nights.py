@@ -32,6 +32,7 @@ class Site:
                        for loop in self.loops]
         self.devices = []
         self.model = [bytearray(b'\x11' * size) for size in sizes]
+        shutil.rmtree('/var/lib/dtrack', ignore_errors=True)
         self.content = {}       # number of a restore point -> the devices then
         self.copied = self.written = 0
         os.makedirs(FOLDER, exist_ok=True)
@@ -163,7 +164,7 @@ class Site:
                     loop.path)
                 true(dm.read(loop.path, 0, loop.size) == content,
                      f'd{i} of {path}, restored, is not what it was that night')
-        same([p for p in os.listdir(FOLDER) if p not in ('lock', 'status.json')
+        same([p for p in os.listdir(FOLDER) if p not in ('lock', 'status.json', 'repository.json')
               and not os.path.basename(p).startswith('0')], [], 'other files')
 
 
