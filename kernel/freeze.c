@@ -19,6 +19,7 @@
 #include <linux/slab.h>
 
 #include "freeze.h"
+#include "rotation.h"
 
 /* ---- Freeze ---- */
 
@@ -264,6 +265,8 @@ int dtr_action_end_locked(struct dtr_action *a, struct dtr_undo *u, bool last)
 		return PTR_ERR(n);
 	if (abdicate && n->freeze->mode == DTRACK_MODE_NEVER)
 		return -EINVAL;
+	if (abdicate && n->freeze->void_run)
+		return -ESTALE;
 	if (last)
 		thaw(a->t, n, abdicate);
 	else
@@ -284,8 +287,10 @@ void dtr_named_reclaim_run(struct dtr_tracker *t, const void *owner, u64 run)
 {
 	struct dtr_named *n;
 
-	if (dtr_tracker_lock_live(t))
-		return;
+	/* Also while the device is not tracked: the owner does not come back. */
+	mutex_lock(&t->mutex);
+	if (!t->gone)
+		dtr_tracker_settle_locked(t);
 	list_for_each_entry(n, &t->bitmaps, link) {
 		if (n->freeze && n->freeze->run == run &&
 		    n->freeze->owner == owner) {
@@ -354,6 +359,8 @@ int dtr_named_report(struct dtr_tracker *t, const char *name,
 		return r;
 	n = find_run(t, name, run);
 	r = PTR_ERR_OR_ZERO(n);
+	if (!r && n->freeze->void_run)
+		r = -ESTALE;
 	for (i = 0; !r && i < nr; i++)
 		if (!range_in_set(n, &ranges[i]))
 			r = -EINVAL;

@@ -58,7 +58,7 @@ static int check_state(const struct dtr_tracker *t, const struct dtr_named *n,
 
 /**
  * dtr_named_find_for_locked() - a bitmap by its name, if its state allows.
- * @t: tracker, perhaps gone
+ * @t: tracker, perhaps not live
  * @name: NUL-terminated
  * @op: what is to be done to it
  *
@@ -72,7 +72,7 @@ struct dtr_named *dtr_named_find_for_locked(struct dtr_tracker *t,
 	struct dtr_named *n;
 	int r;
 
-	if (t->gone)
+	if (!dtr_tracker_is_live(t))
 		return ERR_PTR(-ENODEV);
 	n = dtr_named_find_locked(t, name);
 	r = n ? check_state(t, n, op) : -ENOENT;
@@ -375,7 +375,8 @@ static int apply_merge(const struct dtr_action *a, struct dtr_undo *u)
 void dtr_action_prepare_locked(const struct dtr_action *a, struct dtr_undo *u)
 {
 	if (a->type == DTRACK_ACTION_ADD && !a->error)
-		u->fresh = a->t->gone ? ERR_PTR(-ENODEV) : create_named(a);
+		u->fresh = dtr_tracker_is_live(a->t) ? create_named(a) :
+						       ERR_PTR(-ENODEV);
 }
 
 /**

@@ -14,6 +14,7 @@
 #include <linux/list.h>
 #include <linux/string.h>
 
+#include "continuity.h"
 #include "plan.h"
 #include "rotation.h"
 
@@ -25,6 +26,7 @@ void dtr_plan_init(struct dtr_plan *plan)
 {
 	memset(plan, 0, sizeof(*plan));
 	INIT_LIST_HEAD(&plan->bitmaps);
+	INIT_LIST_HEAD(&plan->unproven);
 }
 
 /**
@@ -180,21 +182,22 @@ static struct dtr_epoch *adopted_epoch(struct dtr_tracker *t,
 	return dtr_epoch_create(plan->size, shift, &t->pool);
 }
 
-static void adopt_geometry(struct dtr_tracker *t, const struct dtr_plan *plan)
+static bool is_moved(const struct dtr_tracker *t, const struct dtr_plan *plan)
 {
-	bool moved = t->live && !plan->same_data &&
-		     (t->lower != plan->lower ||
-		      t->lower_start != plan->lower_start);
+	return !plan->same_data && (t->lower != plan->lower ||
+				    t->lower_start != plan->lower_start);
+}
+
+static void adopt_geometry(struct dtr_tracker *t, const struct dtr_plan *plan,
+			   bool unbroken)
+{
 	struct dtr_named *n;
 
-	list_for_each_entry(n, &t->bitmaps, link) {
+	list_for_each_entry(n, &t->bitmaps, link)
 		if (t->size != plan->size)
 			dtr_bitmap_resize(dtr_named_recorder(n), plan->size);
-		if (moved) {
-			dtr_bitmap_set_all(dtr_named_recorder(n));
-			n->generation++;
-		}
-	}
+	if (!unbroken || is_moved(t, plan))
+		dtr_tracker_lose_locked(t, !unbroken);
 	t->size = plan->size;
 	t->lower = plan->lower;
 	t->lower_start = plan->lower_start;
@@ -204,7 +207,7 @@ static void adopt_geometry(struct dtr_tracker *t, const struct dtr_plan *plan)
  * dtr_tracker_adopt() - a table is resumed: make the tracker as its line says.
  * @t: tracker
  * @plan: prepared; adopted only once, however often the table is resumed
- * @table: the table, for events
+ * @table: the table
  *
  * Never fails: without memory for a larger live map everything counts as
  * dirty until there is some.
@@ -217,12 +220,13 @@ void dtr_tracker_adopt(struct dtr_tracker *t, struct dtr_plan *plan,
 	struct dtr_epoch *next;
 	struct dtr_named *n;
 	LIST_HEAD(new);
+	bool unbroken;
 
 	mutex_lock(&t->mutex);
-	t->table = table;
 	if (plan->done)
 		goto out;
 	plan->done = true;
+	unbroken = dtr_tracker_continue_locked(t, plan, table);
 	pick_new_bitmaps(t, plan, &new);
 	if (t->size != plan->size || !list_empty(&new)) {
 		next = adopted_epoch(t, plan, &new);
@@ -231,11 +235,10 @@ void dtr_tracker_adopt(struct dtr_tracker *t, struct dtr_plan *plan,
 		else
 			dtr_tracker_rotate_locked(t, next);
 	}
-	adopt_geometry(t, plan);
+	adopt_geometry(t, plan, unbroken);
 	list_for_each_entry(n, &new, link)
 		t->nr_bitmaps++;
 	list_splice_tail(&new, &t->bitmaps);
-	WRITE_ONCE(t->live, true);
 out:
 	mutex_unlock(&t->mutex);
 }

@@ -20,6 +20,10 @@
  * @bitmaps: struct dtr_named that the line names, with their first content
  * @epoch: allocated in the constructor, because resume must not fail; or NULL
  * @done: it has been adopted
+ * @swapper: task that made the table the live one; compared, never followed
+ * @before: table that was adopted before, while that exists
+ * @unproven: in the tracker's list while it is not proven that nothing was live
+ *	between @before and this table; see continuity.c
  */
 struct dtr_plan {
 	u64 size;
@@ -29,6 +33,9 @@ struct dtr_plan {
 	struct list_head bitmaps;
 	struct dtr_epoch *epoch;
 	bool done;
+	const struct task_struct *swapper;
+	const struct dm_table *before;
+	struct list_head unproven;
 };
 
 void dtr_plan_init(struct dtr_plan *plan);

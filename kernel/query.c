@@ -16,12 +16,12 @@
  * @t: tracker
  *
  * Context: process; may sleep.  On success the caller unlocks @t->mutex.
- * Return: 0, or -ENODEV when its device has gone.
+ * Return: 0, or -ENODEV when the device has gone or is not tracked now.
  */
 int dtr_tracker_lock_live(struct dtr_tracker *t)
 {
 	mutex_lock(&t->mutex);
-	if (t->gone) {
+	if (!dtr_tracker_is_live(t)) {
 		mutex_unlock(&t->mutex);
 		return -ENODEV;
 	}

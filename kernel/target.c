@@ -19,6 +19,7 @@
 #include <linux/slab.h>
 
 #include "claim.h"
+#include "continuity.h"
 #include "lifecycle.h"
 #include "plan.h"
 #include "rotation.h"
@@ -313,7 +314,7 @@ static void target_dtr(struct dm_target *ti)
 	struct dtr_target *dt = ti->private;
 	unsigned int noio = memalloc_noio_save();
 
-	dtr_tracker_forget_table(dt->tracker, ti->table);
+	dtr_tracker_forget_table(dt->tracker, &dt->plan, ti->table);
 	target_free(ti, dt);
 	memalloc_noio_restore(noio);
 }
@@ -326,6 +327,23 @@ static int target_preresume(struct dm_target *ti)
 	dtr_tracker_adopt(dt->tracker, &dt->plan, ti->table);
 	memalloc_noio_restore(noio);
 	return 0;	/* whatever happens: else the device stays suspended */
+}
+
+static void target_postsuspend(struct dm_target *ti)
+{
+	struct dtr_target *dt = ti->private;
+	unsigned int noio = memalloc_noio_save();
+
+	dtr_tracker_suspended(dt->tracker, ti->table);
+	memalloc_noio_restore(noio);
+}
+
+/* Changes no limit; device-mapper calls this as it swaps the table in. */
+static void target_io_hints(struct dm_target *ti, struct queue_limits *limits)
+{
+	struct dtr_target *dt = ti->private;
+
+	dtr_plan_swap_in(&dt->plan);
 }
 
 static int target_iterate_devices(struct dm_target *ti,
@@ -526,7 +544,9 @@ static struct target_type dirtytrack_target = {
 	.dtr = target_dtr,
 	.map = target_map,
 	.end_io = target_end_io,
+	.postsuspend = target_postsuspend,
 	.preresume = target_preresume,
+	.io_hints = target_io_hints,
 	.status = target_status,
 	.message = target_message,
 	.iterate_devices = target_iterate_devices,

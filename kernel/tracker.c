@@ -246,21 +246,6 @@ void dtr_tracker_event_locked(struct dtr_tracker *t)
 	schedule_work(&t->event);
 }
 
-/**
- * dtr_tracker_forget_table() - a table is being destroyed.
- * @t: its tracker
- * @table: it
- *
- * Context: process; may sleep.
- */
-void dtr_tracker_forget_table(struct dtr_tracker *t, struct dm_table *table)
-{
-	mutex_lock(&t->mutex);
-	if (t->table == table)
-		t->table = NULL;
-	mutex_unlock(&t->mutex);
-}
-
 /* ---- Registry ---- */
 
 static struct dtr_tracker *tracker_create(struct mapped_device *md)
@@ -286,6 +271,7 @@ static struct dtr_tracker *tracker_create(struct mapped_device *md)
 	t->md = md;
 	t->devt = disk_devt(dm_disk(md));
 	mutex_init(&t->mutex);
+	INIT_LIST_HEAD(&t->unproven);
 	INIT_LIST_HEAD(&t->bitmaps);
 	return t;
 }

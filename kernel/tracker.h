@@ -40,6 +40,7 @@ struct mapped_device;
  * @mode: enum dtrack_mode
  * @set: enum dtrack_set
  * @since: when, seconds since 1970
+ * @void_run: writes may have been missed since: the run can only be reclaimed
  * @owner: the open file it belongs to, compared and never followed; NULL: none
  * @pid: the owning process, NULL when there is no owner
  * @comm: its name
@@ -53,6 +54,7 @@ struct dtr_freeze {
 	u32 mode;
 	u32 set;
 	time64_t since;
+	bool void_run;
 	const void *owner;
 	struct pid *pid;
 	char comm[TASK_COMM_LEN];
@@ -104,14 +106,17 @@ struct dtr_named {
  * @reap: frees retired epochs
  * @event: raises a dm event
  * @mutex: protects all below, and the fields that say so in @clock
- * @table: of the live target, NULL when there is none
+ * @table: the table that was adopted last, NULL when it was destroyed
+ * @disk_writes: writes that the disk had done when @table was suspended
+ * @unproven: struct dtr_plan of tables that continue one which still exists
  * @event_due: @event has one to raise
- * @live: a table was resumed: visible to the control device
+ * @live: @table is the live one, as far as is known: visible to the control
+ *	device
  * @gone: the last target went away
  * @at_point: the live map has nothing that the transaction which holds @mutex
  *	is to see
  * @writes: of epochs that are retired
- * @size: bytes of the device
+ * @size: bytes of the device, 0 until a table was adopted
  * @lower: the device below
  * @lower_start: where we begin on it, bytes
  * @nr_bitmaps: in @bitmaps
@@ -131,6 +136,8 @@ struct dtr_tracker {
 
 	struct mutex mutex;	/* protects the rest */
 	struct dm_table *table;
+	u64 disk_writes;
+	struct list_head unproven;
 	bool event_due;
 	bool live;
 	bool gone;
@@ -167,7 +174,12 @@ int dtr_tracker_check_limits_locked(struct dtr_tracker *t, u64 size,
 
 /* events */
 void dtr_tracker_event_locked(struct dtr_tracker *t);
-void dtr_tracker_forget_table(struct dtr_tracker *t, struct dm_table *table);
+
+/* Whether the device has a table of ours; caller holds the tracker's mutex. */
+static inline bool dtr_tracker_is_live(const struct dtr_tracker *t)
+{
+	return t->live && !t->gone;
+}
 
 static inline bool dtr_freeze_keeps_todo(const struct dtr_freeze *f)
 {

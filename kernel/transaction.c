@@ -27,7 +27,7 @@ static DEFINE_MUTEX(transaction_mutex);
 
 /**
  * struct participant - a tracker that a transaction is about.
- * @t: the tracker, locked; perhaps gone
+ * @t: the tracker, locked; perhaps not live
  * @next: epoch to be published, NULL: it does not rotate
  * @old: the one before, NULL until then; never followed once it is folded
  */
@@ -144,7 +144,7 @@ static void lock_trackers(struct transaction *tx)
 			mutex_lock_nest_lock(&t->mutex, &transaction_mutex);
 		else
 			mutex_lock(&t->mutex);
-		if (!t->gone)
+		if (dtr_tracker_is_live(t))
 			dtr_tracker_settle_locked(t);
 	}
 }
@@ -266,7 +266,7 @@ static int rotate_trackers(struct transaction *tx)
 	int r;
 
 	for (p = tx->parts; p < end; p++) {
-		r = p->t->gone ? 0 : prepare_rotation(tx, p);
+		r = dtr_tracker_is_live(p->t) ? prepare_rotation(tx, p) : 0;
 		if (r) {
 			drop_rotations(tx);
 			return r;

@@ -106,6 +106,7 @@ int dtk_load_begin(struct dtk_dev *dev, const struct dtk_line *line,
 
 	dtr_plan_init(plan);
 	load->dev = dev;
+	load->nr = ++dev->nr_tables;
 	load->error = NULL;
 	plan->size = line->size;
 	plan->lower = MKDEV(7, line->lower);
@@ -120,16 +121,51 @@ int dtk_load_begin(struct dtk_dev *dev, const struct dtk_line *line,
 	return r ? r : dtr_plan_prepare(plan, dev->t, &load->error);
 }
 
-void dtk_load_resume(struct dtk_load *load)
+/* Of a table only its address is looked at. */
+struct dm_table *dtk_table(unsigned long nr)
 {
-	/* Of the table only its address is looked at. */
-	dtr_tracker_adopt(load->dev->t, &load->plan,
-			  (struct dm_table *)load);
+	return (struct dm_table *)nr;
 }
 
+/* A table that was replaced and whose dtk_load has ended. */
+void dtk_table_destroy(struct dtk_dev *dev, unsigned long nr)
+{
+	struct dtr_plan plan;
+
+	dtr_plan_init(&plan);
+	dtr_tracker_forget_table(dev->t, &plan, dtk_table(nr));
+}
+
+/* As device-mapper does: suspend, swap, resume, destroy. */
+void dtk_load_resume(struct dtk_load *load)
+{
+	struct dtk_dev *dev = load->dev;
+	unsigned long before = dev->live;
+
+	if (before)
+		dtr_tracker_suspended(dev->t, dtk_table(before));
+	if (before != load->nr)
+		dtr_plan_swap_in(&load->plan);
+	dtr_tracker_adopt(dev->t, &load->plan, dtk_table(load->nr));
+	dev->live = load->nr;
+	if (before && before != load->nr)
+		dtk_table_destroy(dev, before);
+}
+
+/* Another target replaces the live table. */
+void dtk_other_table(struct dtk_dev *dev)
+{
+	dtr_tracker_suspended(dev->t, dtk_table(dev->live));
+	dtk_table_destroy(dev, dev->live);
+	dev->live = 0;
+}
+
+/* The test's own part of a table; a live one goes on without it. */
 void dtk_load_end(struct dtk_load *load)
 {
-	dtr_tracker_forget_table(load->dev->t, (struct dm_table *)load);
+	if (load->dev->live != load->nr)
+		dtr_tracker_forget_table(load->dev->t, &load->plan,
+					 dtk_table(load->nr));
 	dtr_plan_exit(&load->plan);
 	dtr_tracker_detach(load->dev->t);
 }

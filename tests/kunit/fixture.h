@@ -13,6 +13,7 @@
 
 #include "subject.h"
 
+#include "continuity.h"
 #include "freeze.h"
 #include "lifecycle.h"
 #include "plan.h"
@@ -41,11 +42,15 @@ extern struct kunit_suite dtk_transaction_suite;
  * @test: whose
  * @disk: stands for the mapped device
  * @t: NULL after dtk_dev_remove()
+ * @nr_tables: that there were
+ * @live: number of the live table, 0: none of ours
  */
 struct dtk_dev {
 	struct kunit *test;
 	struct gendisk *disk;
 	struct dtr_tracker *t;
+	unsigned long nr_tables;
+	unsigned long live;
 };
 
 /**
@@ -72,11 +77,13 @@ struct dtk_line {
  * struct dtk_load - a line that was loaded and not resumed yet.
  * @plan: from the constructor
  * @dev: whose
+ * @nr: number of the table
  * @error: what the constructor complained about
  */
 struct dtk_load {
 	struct dtr_plan plan;
 	struct dtk_dev *dev;
+	unsigned long nr;
 	char *error;
 };
 
@@ -94,6 +101,9 @@ void dtk_dev_set_ro(struct dtk_dev *dev, bool ro);
 int dtk_load_begin(struct dtk_dev *dev, const struct dtk_line *line,
 		   struct dtk_load *load);
 void dtk_load_resume(struct dtk_load *load);
+struct dm_table *dtk_table(unsigned long nr);
+void dtk_table_destroy(struct dtk_dev *dev, unsigned long nr);
+void dtk_other_table(struct dtk_dev *dev);
 void dtk_load_end(struct dtk_load *load);
 int dtk_reload(struct dtk_dev *dev, const struct dtk_line *line);
 

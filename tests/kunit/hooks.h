@@ -25,6 +25,7 @@
  * @cpu: the CPU that counts a write, < DTK_NR_CPUS
  * @graces: grace periods that were waited for
  * @events: dm events that were raised
+ * @disk_writes: that each disk has counted
  * @in_grace: called once, in the next grace period, before it ends
  * @in_grace_arg: its argument
  */
@@ -38,6 +39,7 @@ struct dtk_hooks {
 	unsigned int cpu;
 	unsigned int graces;
 	unsigned int events;
+	u64 disk_writes;
 	void (*in_grace)(void *arg);
 	void *in_grace_arg;
 };

@@ -22,6 +22,7 @@
 #include "tracker.c"
 #include "claim.c"
 #include "plan.c"
+#include "continuity.c"
 #include "query.c"
 #include "transaction.c"
 #include "lifecycle.c"

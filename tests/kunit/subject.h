@@ -11,6 +11,7 @@
  *	grace periods	the test may do something before one ends
  *	mapped device	is a bare gendisk
  *	dm events	are counted
+ *	disk's counters	the test says what they are
  *	bio data	lies before the bio, in struct dtk_bio
  */
 #ifndef DTK_SUBJECT_H
@@ -21,6 +22,7 @@
 #include <linux/device-mapper.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/part_stat.h>
 #include <linux/percpu.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
@@ -142,6 +144,9 @@ static inline void dtk_table_event(struct dm_table *table)
 }
 
 #define dm_table_event dtk_table_event
+
+#undef part_stat_read
+#define part_stat_read(part, field)	((void)(part), dtk_hooks.disk_writes)
 
 /* @data: room for the target's per-bio data (subject.c checks its size) */
 struct dtk_bio {

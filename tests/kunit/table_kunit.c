@@ -553,6 +553,179 @@ static void tracker_lives_as_long_as_any_table(struct kunit *test)
 	DTK_EXPECT_UNCHANGED(dev, before);
 }
 
+/* ---- Continuity ---- */
+
+/* What dev_with_all_states() has become if writes may have been missed. */
+static void expect_gap(struct dtk_dev *dev)
+{
+	KUNIT_EXPECT_EQ(dev->test, 2ULL, dtk_info(dev, "idle")->generation);
+	KUNIT_EXPECT_EQ(dev->test, 3ULL, dtk_info(dev, "off")->generation);
+	KUNIT_EXPECT_EQ(dev->test, 2ULL, dtk_info(dev, "busy")->generation);
+	DTK_EXPECT_DIRTY(dev, "idle", DTK_ALL);
+	DTK_EXPECT_DIRTY(dev, "off", DTK_ALL);
+	DTK_EXPECT_DIRTY(dev, "busy", DTK_W);
+	DTK_EXPECT_SUCCESSOR(dev, "busy", DTK_ALL);
+}
+
+static void device_without_our_table_is_not_live(struct kunit *test)
+{
+	const struct dtk_line line = { .size = DTK_SIZE };
+	struct dtk_dev *dev = dev_with_all_states(test);
+	struct dtrack_bitmap_info info;
+	struct dtk_load load;
+	dev_t devt = dev->t->devt;
+
+	KUNIT_ASSERT_EQ(test, 0, dtk_load_begin(dev, &line, &load));
+	dtk_other_table(dev);
+	KUNIT_EXPECT_PTR_EQ(test, NULL, dtr_tracker_find(devt));
+	KUNIT_EXPECT_EQ(test, -ENODEV, dtk_info_error(dev, "idle", &info));
+	KUNIT_EXPECT_EQ(test, -ENODEV, dtk_named_clear(dev->t, "idle"));
+	KUNIT_EXPECT_EQ(test, -ENODEV,
+			dtk_named_add(dev->t, "new", DTK_GRANULE, false, NULL));
+	dtk_load_resume(&load);
+	expect_gap(dev);
+	dtk_load_end(&load);
+	expect_gap(dev);
+}
+
+static void same_data_does_not_close_a_gap(struct kunit *test)
+{
+	const struct dtk_line line = { .size = DTK_SIZE, .same_data = true };
+	struct dtk_dev *dev = dev_with_all_states(test);
+	struct dtk_load load;
+
+	KUNIT_ASSERT_EQ(test, 0, dtk_load_begin(dev, &line, &load));
+	dtk_other_table(dev);
+	dtk_load_resume(&load);
+	expect_gap(dev);
+	dtk_load_end(&load);
+}
+
+/* The disk was written to, and the table before is not destroyed yet. */
+static void writes_between_two_tables_are_a_gap(struct kunit *test)
+{
+	const struct dtk_line line = { .size = DTK_SIZE };
+	struct dtk_dev *dev = dev_with_all_states(test);
+	unsigned long before = dev->live;
+	struct dtk_load load;
+
+	KUNIT_ASSERT_EQ(test, 0, dtk_load_begin(dev, &line, &load));
+	dtr_tracker_suspended(dev->t, dtk_table(before));
+	dtk_hooks.disk_writes++;
+	dtr_plan_swap_in(&load.plan);
+	dtr_tracker_adopt(dev->t, &load.plan, dtk_table(load.nr));
+	dev->live = load.nr;
+	expect_gap(dev);
+	dtk_table_destroy(dev, before);
+	expect_gap(dev);
+	dtk_load_end(&load);
+}
+
+/* Nobody has seen a write, but another table was there to take it. */
+static void table_destroyed_by_another_task_is_a_gap(struct kunit *test)
+{
+	const struct dtk_line line = { .size = DTK_SIZE };
+	struct dtk_dev *dev = dev_with_all_states(test);
+	const char *state = dtk_state(dev);
+	unsigned long before = dev->live;
+	struct dtk_load load;
+
+	KUNIT_ASSERT_EQ(test, 0, dtk_load_begin(dev, &line, &load));
+	dtr_tracker_suspended(dev->t, dtk_table(before));
+	load.plan.swapper = (struct task_struct *)test;
+	dtr_tracker_adopt(dev->t, &load.plan, dtk_table(load.nr));
+	dev->live = load.nr;
+	DTK_EXPECT_UNCHANGED(dev, state);
+	dtk_table_destroy(dev, before);
+	expect_gap(dev);
+	dtk_load_end(&load);
+}
+
+/* It is destroyed before the table that it has replaced. */
+static void table_destroyed_without_proof_is_a_gap(struct kunit *test)
+{
+	const struct dtk_line line = { .size = DTK_SIZE };
+	struct dtk_dev *dev = dev_with_all_states(test);
+	unsigned long before = dev->live;
+	struct dtk_load third, *second;
+
+	second = kunit_kzalloc(test, sizeof(*second), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, second);
+	KUNIT_ASSERT_EQ(test, 0, dtk_load_begin(dev, &line, second));
+	dtr_tracker_suspended(dev->t, dtk_table(before));
+	dtr_plan_swap_in(&second->plan);
+	dtr_tracker_adopt(dev->t, &second->plan, dtk_table(second->nr));
+	dev->live = second->nr;
+	KUNIT_ASSERT_EQ(test, 0, dtk_load_begin(dev, &line, &third));
+	dtr_tracker_suspended(dev->t, dtk_table(second->nr));
+	dtr_plan_swap_in(&third.plan);
+	dtr_tracker_adopt(dev->t, &third.plan, dtk_table(third.nr));
+	dev->live = third.nr;
+	dtk_load_end(second);
+	expect_gap(dev);
+	dtk_table_destroy(dev, before);
+	expect_gap(dev);
+	dtk_load_end(&third);
+}
+
+/* A table that device-mapper could not swap in has replaced none. */
+static void swap_that_fails_is_no_gap(struct kunit *test)
+{
+	const struct dtk_line line = { .size = DTK_SIZE };
+	struct dtk_dev *dev = dev_with_all_states(test);
+	const char *state = dtk_state(dev);
+	struct dtk_load load;
+
+	KUNIT_ASSERT_EQ(test, 0, dtk_load_begin(dev, &line, &load));
+	dtr_tracker_suspended(dev->t, dtk_table(dev->live));
+	dtr_plan_swap_in(&load.plan);
+	dtk_load_end(&load);
+	DTK_EXPECT_UNCHANGED(dev, state);
+	KUNIT_EXPECT_EQ(test, 0, resize(dev, DTK_SIZE));
+	DTK_EXPECT_UNCHANGED(dev, state);
+}
+
+static void run_across_a_gap_can_only_be_reclaimed(struct kunit *test)
+{
+	const struct dtk_line line = { .size = DTK_SIZE };
+	struct dtk_dev *dev = dtk_dev_create_with(test, DTK_SIZE, "b");
+	struct dtk_load load;
+	u64 run;
+
+	dtk_write_w(dev);
+	run = dtk_freeze(dev, "b", ALWAYS, SET_BITMAP, NULL);
+	KUNIT_ASSERT_EQ(test, 0, dtk_load_begin(dev, &line, &load));
+	dtk_other_table(dev);
+	dtk_load_resume(&load);
+	KUNIT_EXPECT_EQ(test, -ESTALE, dtk_report(dev, "b", 0, DTK_GRANULE));
+	KUNIT_EXPECT_EQ(test, -ESTALE, dtk_abdicate(dev, "b", run));
+	DTK_EXPECT_DIRTY(dev, "b", DTK_W);
+	KUNIT_EXPECT_EQ(test, 0, dtk_reclaim(dev, "b", run));
+	DTK_EXPECT_DIRTY(dev, "b", DTK_ALL);
+	KUNIT_EXPECT_EQ(test, 3ULL, dtk_info(dev, "b")->generation);
+	dtk_load_end(&load);
+}
+
+/* A closed file's freeze must not wait for an owner that may look alike. */
+static void owner_that_goes_in_a_gap_is_forgotten(struct kunit *test)
+{
+	const struct dtk_line line = { .size = DTK_SIZE };
+	struct dtk_dev *dev = dtk_dev_create_with(test, DTK_SIZE, "b");
+	struct dtk_load load;
+	u64 run;
+
+	dtk_write_w(dev);
+	run = dtk_freeze(dev, "b", CONDITIONAL, SET_BITMAP, test);
+	KUNIT_ASSERT_EQ(test, 0, dtk_load_begin(dev, &line, &load));
+	dtk_other_table(dev);
+	dtr_named_reclaim_run(dev->t, test, run);
+	dtk_load_resume(&load);
+	KUNIT_EXPECT_FALSE(test, dtk_info(dev, "b")->flags &
+			   DTRACK_BITMAP_BUSY);
+	DTK_EXPECT_DIRTY(dev, "b", DTK_ALL);
+	dtk_load_end(&load);
+}
+
 static void list_says_how_many_there_are(struct kunit *test)
 {
 	struct dtrack_dev devs[2] = { };
@@ -592,6 +765,14 @@ static struct kunit_case table_cases[] = {
 	KUNIT_CASE(tracker_is_found_from_resume_to_removal),
 	KUNIT_CASE(tracker_is_not_found_before_resume),
 	KUNIT_CASE(tracker_lives_as_long_as_any_table),
+	KUNIT_CASE(device_without_our_table_is_not_live),
+	KUNIT_CASE(same_data_does_not_close_a_gap),
+	KUNIT_CASE(writes_between_two_tables_are_a_gap),
+	KUNIT_CASE(table_destroyed_by_another_task_is_a_gap),
+	KUNIT_CASE(table_destroyed_without_proof_is_a_gap),
+	KUNIT_CASE(swap_that_fails_is_no_gap),
+	KUNIT_CASE(run_across_a_gap_can_only_be_reclaimed),
+	KUNIT_CASE(owner_that_goes_in_a_gap_is_forgotten),
 	KUNIT_CASE(list_says_how_many_there_are),
 	{ }
 };

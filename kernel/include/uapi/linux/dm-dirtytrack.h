@@ -21,12 +21,14 @@
  *	EINVAL		a field is malformed: unknown flag, reserved not zero,
  *			name, granularity or range out of bounds or unaligned
  *	EOPNOTSUPP	a known feature that this module does not have
- *	ENODEV		no such tracked device, or it has gone
+ *	ENODEV		no such tracked device, or it has gone, or it has a table
+ *			of another target now
  *	ENOENT		no such bitmap
  *	EEXIST		the name is taken
  *	EBUSY		the bitmap is frozen, or its freeze has another owner
  *	ENODATA		the bitmap is not frozen
- *	ESTALE		the freeze was taken away, or the generation changed
+ *	ESTALE		the freeze was taken away, or the generation changed, or
+ *			the device was not tracked for a while during the freeze
  *	ERANGE		the sizes of two devices differ
  *	EROFS		the table is read-only
  *	EUCLEAN		the bitmap is inconsistent
