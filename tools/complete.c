@@ -5,7 +5,6 @@
  * From the same tables as getopt and --help.  The shell may take a word apart at
  * '=', which then is a word by itself.
  */
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -147,19 +146,14 @@ static void offer_bitmaps(const struct typed *t, const char *device)
 
 static void offer_jobs(const struct typed *t)
 {
-	DIR *dir = opendir(JOB_FOLDER);
-	struct dirent *e;
+	char **names;
+	int i, nr = job_list(&names);
 
-	while (dir && (e = readdir(dir))) {
-		char *end = strrchr(e->d_name, '.');
-
-		if (!end || end == e->d_name || strcmp(end, ".conf"))
-			continue;
-		*end = '\0';
-		offer(t, "", e->d_name);
+	for (i = 0; i < nr; i++) {
+		offer(t, "", names[i]);
+		free(names[i]);
 	}
-	if (dir)
-		closedir(dir);
+	free(names);
 }
 
 /* ---- Options and arguments ---------------------------------------------- */
@@ -235,7 +229,10 @@ static void offer_argument(const struct typed *t, const struct verb *verb,
 		p += strspn(p, " ");
 	}
 	p += *p == '[';
-	if (!strncmp(p, "BITMAP", 6) ||
+	if (!strncmp(p, "DEV|JOB", 7)) {
+		offer_devices(t);
+		offer_jobs(t);
+	} else if (!strncmp(p, "BITMAP", 6) ||
 	    (verb->args != p && !strncmp(p, "TARGET [S", 9)) ||
 	    !strncmp(p, "SOURCE", 6))
 		offer_bitmaps(t, device);

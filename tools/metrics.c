@@ -10,8 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "json.h"
+#include "metrics-jobs.h"
 #include "output.h"
+#include "samples.h"
 #include "verbs.h"
 
 /**
@@ -30,73 +31,15 @@ struct seen {
  * struct all - all that was seen.
  * @nr: number of devices
  * @seen: them
+ * @jobs: jobs
  * @samples: array that what is told goes into, or NULL: it is printed
  */
 struct all {
 	int nr;
 	struct seen *seen;
+	struct jobs jobs;
 	struct json_object *samples;
 };
-
-static void head(const struct all *all, const char *name, const char *type,
-		 const char *help)
-{
-	if (!all->samples)
-		printf("# HELP dtrack_%s %s\n# TYPE dtrack_%s %s\n", name, help,
-		       name, type);
-}
-
-/* A label's value: what is hostile is escaped or replaced. */
-static void print_label(const char *name, const char *value)
-{
-	char *text = text_clean(value), *p;
-
-	printf("%s=\"", name);
-	for (p = text; *p; p++) {
-		if (*p == '"' || *p == '\\')
-			putchar('\\');
-		putchar(*p);
-	}
-	putchar('"');
-	free(text);
-}
-
-struct label {
-	const char *name, *value;
-};
-
-static void print_sample(const char *metric, const struct label *labels,
-			 size_t nr, struct json_object *value)
-{
-	size_t i;
-
-	printf("dtrack_%s{", metric);
-	for (i = 0; i < nr; i++) {
-		if (i)
-			putchar(',');
-		print_label(labels[i].name, labels[i].value);
-	}
-	printf("} %s\n", json_object_get_string(value));
-}
-
-static struct json_object *sample_json(const char *metric,
-				       const struct label *labels, size_t nr,
-				       struct json_object *value)
-{
-	struct json_object *o = json_object_new_object();
-	struct json_object *of = json_object_new_object();
-	char name[64];
-	size_t i;
-
-	snprintf(name, sizeof(name), "dtrack_%s", metric);
-	for (i = 0; i < nr; i++)
-		json_object_object_add(of, labels[i].name,
-				       text_json(labels[i].value));
-	json_object_object_add(o, "name", dtl_json_string(name));
-	json_object_object_add(o, "labels", of);
-	json_object_object_add(o, "value", json_object_get(value));
-	return o;
-}
 
 /* @key, @label: what is told beside the device, or NULL; @value is freed. */
 static void sample(const struct all *all, const char *metric,
@@ -109,16 +52,16 @@ static void sample(const struct all *all, const char *metric,
 		{ "number", number },
 		{ key, label },
 	};
-	size_t nr = key ? 3 : 2;
 
 	snprintf(number, sizeof(number), "%u:%u", seen->dev.major,
 		 seen->dev.minor);
-	if (all->samples)
-		json_object_array_add(all->samples,
-				      sample_json(metric, labels, nr, value));
-	else
-		print_sample(metric, labels, nr, value);
-	json_object_put(value);
+	sample_tell(all->samples, metric, labels, key ? 3 : 2, value);
+}
+
+static void head(const struct all *all, const char *name, const char *type,
+		 const char *help)
+{
+	sample_head(all->samples, name, type, help);
 }
 
 /* ---- Devices ------------------------------------------------------------ */
@@ -277,55 +220,88 @@ static int look(struct call *call, struct all *all, struct dtrack_dev dev)
 	return ret < 0 && !(ret == -ENODEV && !call->argc) ? ret : 0;
 }
 
-static int look_at(struct call *call, const struct dtrack_dev *devs, int nr)
+static int look_at(struct call *call, struct all *all,
+		   const struct dtrack_dev *devs, int nr)
 {
-	struct all all = { 0, calloc((size_t)nr + 1, sizeof(*all.seen)), NULL };
 	int i, ret = 0;
 
-	if (!all.seen)
+	all->seen = calloc((size_t)nr + 1, sizeof(*all->seen));
+	if (!all->seen)
 		return failed_with(call, "GenericError", strerror(ENOMEM));
-	if (call->json)
-		all.samples = json_object_new_array();
 	for (i = 0; !ret && i < nr; i++)
-		ret = look(call, &all, devs[i]);
-	if (ret)
-		ret = failed(call);
-	else
-		print_all(&all);
-	if (!ret && all.samples)
-		print_json(json_object_get(all.samples));
-	for (i = 0; i < all.nr; i++)
-		dtrack_bitmaps_free(all.seen[i].bitmaps);
-	json_object_put(all.samples);
-	free(all.seen);
+		ret = look(call, all, devs[i]);
+	return ret ? failed(call) : -1;
+}
+
+static int look_at_all(struct call *call, struct all *all)
+{
+	struct dtrack_dev *devs = NULL;
+	int ret, nr = dtrack_dev_list(call->h, &devs);
+
+	if (nr < 0)
+		return failed(call);
+	ret = look_at(call, all, devs, nr);
+	free(devs);
+	return ret < 0 ? jobs_find_all(call, &all->jobs) : ret;
+}
+
+/* Devices come first: a job may have the name of one. */
+static int look_at_some(struct call *call, struct all *all)
+{
+	struct dtrack_dev *devs = calloc((size_t)call->argc, sizeof(*devs));
+	int i, nr = 0, ret = devs ? -1 : failed_with(call, "GenericError",
+						      strerror(ENOMEM));
+
+	for (i = 0; ret < 0 && i < call->argc; i++) {
+		if (jobs_is_file(call->argv[i]))
+			ret = jobs_find(call, &all->jobs, call->argv[i]);
+		else if (!dtrack_dev_find(call->h, call->argv[i], &devs[nr]))
+			nr++;
+		else
+			ret = jobs_is_name(call->argv[i]) ?
+			      jobs_find(call, &all->jobs, call->argv[i]) :
+			      failed(call);
+	}
+	if (ret < 0)
+		ret = look_at(call, all, devs, nr);
+	free(devs);
 	return ret;
 }
 
 static int run(struct call *call)
 {
-	struct dtrack_dev one, *devs = NULL;
-	int nr, ret;
+	struct all all = { 0 };
+	int i, ret;
 
-	if (call->argc) {
-		if (dtrack_dev_find(call->h, call->argv[0], &one))
-			return failed(call);
-		return look_at(call, &one, 1);
+	if (call->json)
+		all.samples = json_object_new_array();
+	ret = call->argc ? look_at_some(call, &all) : look_at_all(call, &all);
+	if (ret < 0) {
+		if (all.nr || !all.jobs.nr)
+			print_all(&all);
+		jobs_tell(&all.jobs, all.samples);
+		if (all.samples)
+			print_json(json_object_get(all.samples));
+		ret = EXIT_DONE;
 	}
-	nr = dtrack_dev_list(call->h, &devs);
-	if (nr < 0)
-		return failed(call);
-	ret = look_at(call, devs, nr);
-	free(devs);
+	for (i = 0; i < all.nr; i++)
+		dtrack_bitmaps_free(all.seen[i].bitmaps);
+	jobs_free(&all.jobs);
+	json_object_put(all.samples);
+	free(all.seen);
 	return ret;
 }
 
 const struct verb verb_metrics = {
 	.name = "metrics",
 	.run = run,
-	.args = "[DEV]",
-	.summary = "Print counters of devices and bitmaps for Prometheus.",
+	.args = "[DEV|JOB...]",
+	.summary = "Print counters of devices, bitmaps and jobs for Prometheus.",
 	.details =
 "In its text format, for the textfile collector of the node exporter:\n"
 "	dtrack metrics >FILE.tmp && mv FILE.tmp FILE.prom\n"
+"Without arguments: of all devices, and of all jobs of /etc/dtrack. JOB is such a\n"
+"job's name, its configuration, or a status file; what is known of it is what its\n"
+"last run has left there. For jobs alone no kernel module is needed.\n"
 "With --json the same samples as an array of name, labels and value.",
 };

@@ -275,14 +275,6 @@ static void store_status(struct job *job, const char *path)
 
 /* ---- The steps ---------------------------------------------------------- */
 
-static void status_path(const struct job *job, char *path, size_t size)
-{
-	if (job->config.status[0])
-		snprintf(path, size, "%s", job->config.status);
-	else
-		snprintf(path, size, "%s/status.json", job->config.folder);
-}
-
 static bool exists(const char *folder, const char *file)
 {
 	char path[CONFIG_LINE_LEN + 32];
@@ -309,7 +301,7 @@ static void work(struct job *job)
 
 	if (run_before(job) && check_place(job) && lock_folder(job))
 		make(job);
-	status_path(job, path, sizeof(path));
+	job_status_path(&job->config, path, sizeof(path));
 	/* Of a run that another one kept out the other one has the status. */
 	if (job->is_out || !has_place(job))
 		path[0] = '\0';

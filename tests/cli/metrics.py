@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Prometheus' text, as its format is defined."""
+import os
 import re
+import shutil
 import subprocess
+import time
 
 from kit import *
+from nightkit import *
 
 SAMPLE = re.compile(r'([a-zA-Z_:][a-zA-Z0-9_:]*)'
                     r'\{((?:[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\[\\"n])*",?)*)\} '
@@ -68,6 +72,69 @@ def case_metrics():
                  sample["value"] for sample in doc})
     equal(len(want), len(doc), "samples")
     equal("[]\n", succeeds("metrics", "--json", script="").out)
+
+
+def case_metrics_jobs():
+    """Of those of /etc/dtrack, or of those that are named."""
+    n = Nights()
+    etc = os.path.join(scratch, "etc-dtrack")
+    os.mkdir(etc)
+    shutil.copy(n.config, os.path.join(etc, "db.conf"))
+    db = ("config", "/etc/dtrack/db.conf"), ("name", "db")
+    script = n.kernel()
+    none = {("dtrack_job_has_status", db): 0}
+    equal(none, exposition(succeeds("metrics", "db", script=script).out))
+    before = int(time.time())
+    equal(0, run("run", "db", script=script, cwd=scratch).status)
+    # no module is needed
+    got = exposition(succeeds("metrics", os.path.join(n.folder, "status.json"),
+                              script="OPEN ENOENT\n").out)
+    for name in "last_run", "last_success":
+        when = got.pop((f"dtrack_job_{name}_timestamp_seconds", db))
+        true(before <= when <= time.time(), f"{name}: {when}")
+    true(got.pop(("dtrack_job_last_run_duration_seconds", db)) < LIMIT, got)
+    # what else there is now, or will be
+    known = {k: v for k, v in got.items()
+             if not re.search("verified|restorable|health", k[0])}
+    want = {("dtrack_job_has_status", db): 1, ("dtrack_job_last_run_copied_bytes", db): SIZE,
+            ("dtrack_job_last_run_warnings", db): 0,
+            **{("dtrack_job_last_run_status", (*db, ("status", word))): int(word == "completed")
+               for word in ("completed", "failed", "cancelled")}}
+    equal(want, known)
+    status = os.path.join(n.folder, "status.json")
+    edit(status, status="failed", health="warning", warnings=["x", "y"],
+         **{"last-verified": {"time": "2026-01-02T03:04:05Z"}, "last-success": None,
+            "newest-restorable": {"time": "2026-01-02T03:04:06Z"}, "time": 7})
+    got = exposition(succeeds("metrics", script=script).out)
+    for name, value in (("last_verified", 1767323045), ("newest_restorable", 1767323046),
+                        ("last_success", None), ("last_run", None)):
+        equal(value, got.get((f"dtrack_job_{name}_timestamp_seconds", db)), name)
+    equal(2, got["dtrack_job_last_run_warnings", db])
+    for health in "ok", "warning", "failed":
+        equal(int(health == "warning"), got["dtrack_job_health", (db[0], ("health", health), db[1])])
+        true(("dtrack_device_size_bytes", (("device", "t0"), ("number", "4001:7"))) in got, got)
+    # one that is wrong does not hide the others, and is missed by nobody
+    with open(os.path.join(etc, "bad.conf"), "w") as f:
+        f.write("[job]\n")
+    r = run("metrics", script=script)
+    equal((0, "dtrack: metrics: /etc/dtrack/bad.conf: line 1: the section is empty\n"),
+          (r.status, r.err))
+    more = exposition(r.out)
+    bad = ("config", "/etc/dtrack/bad.conf"), ("name", "bad")
+    equal(0, more.pop(("dtrack_job_has_status", bad)))
+    equal(got, more)
+    doc = run("metrics", "--json", script=script).json()
+    equal({**more, ("dtrack_job_has_status", bad): 0},
+          {(sample["name"], tuple(sorted(sample["labels"].items()))): sample["value"]
+           for sample in doc})
+    # damaged: as if there were none
+    for text in "{", "[]", '{"format": "x"}':
+        with open(status, "w") as f:
+            f.write(text)
+        equal(0, exposition(succeeds("metrics", "db", script=script).out)
+              ["dtrack_job_has_status", db])
+    usage("metrics bad: /etc/dtrack/bad.conf: line 1: the section is empty", "metrics", "bad",
+          script=script)
 
 
 def case_metrics_hostile_names():
