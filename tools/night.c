@@ -197,12 +197,30 @@ static bool look_at_device(struct night *n, unsigned int i)
 	return check_tracking(n, i) && look_at_bitmap(n, i);
 }
 
+/* By its name and by its path it is one device. */
+static bool check_twice(struct night *n, unsigned int i)
+{
+	const struct config_device *d = n->c->device;
+	const struct night_device *now = n->device;
+	unsigned int k;
+
+	for (k = 0; k < i; k++)
+		if (now[k].dev.major == now[i].dev.major &&
+		    now[k].dev.minor == now[i].dev.minor &&
+		    !strcmp(d[k].bitmap, d[i].bitmap))
+			return night_fail(n, "GenericError",
+					  "%s: It has bitmap '%s' of one device with [device %s]: '%s' is '%s'",
+					  d[i].name, d[i].bitmap, d[k].name,
+					  d[i].device, d[k].device);
+	return true;
+}
+
 static bool look_at_devices(struct night *n)
 {
 	unsigned int i;
 
 	for (i = 0; i < n->c->nr; i++)
-		if (!look_at_device(n, i))
+		if (!look_at_device(n, i) || !check_twice(n, i))
 			return false;
 	return true;
 }

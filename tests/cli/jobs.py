@@ -118,6 +118,15 @@ def case_run_check():
     equal([], os.listdir(n.folder))
 
 
+def case_run_one_bitmap_twice():
+    """Once by the device's path and once by its name."""
+    n = Nights()
+    with open(n.config, "a") as f:
+        f.write("[device t0]\nbitmap = n\n")
+    n.fails("t0: It has bitmap 'n' of one device with [device a]: 't0' is '/dev/mock/7'")
+    true("FREEZE" not in " ".join(run("run", n.config, script=n.kernel()).log), "it froze")
+
+
 def case_run_deaf():
     """Nobody reads what it says: it has ended well all the same."""
     n = Nights(format="qcow2", after="true")
