@@ -83,11 +83,14 @@ static struct {
 	struct device devs[MAX];
 	struct bitmap bitmaps[MAX];
 	struct dtrack_range extents[MAX];
+	struct dtrack_dev extents_of[MAX];
 	struct failure failures[MAX];
 	struct then thens[MAX];
 	struct dm_device dms[MAX];
 	char swap[64];
 	char root[1024];
+	char keep[1024];
+	unsigned int next_uuid;
 	char file[16][4096];
 	char log[65536];
 	int control;
@@ -304,9 +307,11 @@ static void take_line(char *line)
 			d->lower_start = strtoull(word[4], NULL, 0);
 	} else if (!strcmp(word[0], "BITMAP") && nr >= 3) {
 		add_bitmap(word, nr);
-	} else if (!strcmp(word[0], "EXTENT") && nr == 3) {
+	} else if (!strcmp(word[0], "EXTENT") && (nr == 3 || nr == 4)) {
 		if (m.nr_extents == MAX)
 			die("EXTENT: too many");
+		if (nr == 4)
+			m.extents_of[m.nr_extents] = parse_dev(word[3]);
 		m.extents[m.nr_extents++] = (struct dtrack_range){
 			strtoull(word[1], NULL, 0), strtoull(word[2], NULL, 0)
 		};
@@ -335,6 +340,9 @@ static void take_line(char *line)
 		add_writes(word);
 	} else if (!strcmp(word[0], "DM") && nr >= 4) {
 		add_dm(word, nr);
+	} else if (!strcmp(word[0], "KEEP") && nr == 3) {
+		snprintf(m.keep, sizeof(m.keep), "%s", word[1]);
+		m.next_uuid = (unsigned int)atoi(word[2]);
 	} else if (!strcmp(word[0], "SLOW") && nr == 2) {
 		m.slow = (unsigned int)atoi(word[1]);
 	} else if (!strcmp(word[0], "ROOT") && nr == 2) {
@@ -438,6 +446,78 @@ static struct bitmap *bitmap(struct dtrack_dev dev, const __u8 *name)
 	return NULL;
 }
 
+/* ---- A kernel that does as it says -------------------------------------- */
+
+static bool is_of(unsigned int extent, struct dtrack_dev dev)
+{
+	return !m.extents_of[extent].major || same(m.extents_of[extent], dev);
+}
+
+static void clean(struct dtrack_dev dev)
+{
+	unsigned int i, nr = 0;
+
+	for (i = 0; i < m.nr_extents; i++) {
+		if (is_of(i, dev))
+			continue;
+		m.extents[nr] = m.extents[i];
+		m.extents_of[nr++] = m.extents_of[i];
+	}
+	m.nr_extents = nr;
+}
+
+static void step(struct bitmap *b)
+{
+	b->info.generation++;
+	clean(b->dev);
+}
+
+static bool changes(unsigned long cmd)
+{
+	switch (cmd) {
+	case DTRACK_IOC_ADD:
+	case DTRACK_IOC_REMOVE:
+	case DTRACK_IOC_ENABLE:
+	case DTRACK_IOC_CLEAR:
+	case DTRACK_IOC_DISABLE:
+	case DTRACK_IOC_ABDICATE:
+	case DTRACK_IOC_TRANSACTION:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* For the next process's script; what is busy is so as long as this one lives. */
+static void store(void)
+{
+	char temp[sizeof(m.keep) + 8];
+	const struct bitmap *b;
+	unsigned int i;
+	FILE *f;
+
+	snprintf(temp, sizeof(temp), "%s.new", m.keep);
+	f = fopen(temp, "we");
+	if (!f)
+		abort();
+	for (i = 0; i < m.nr_bitmaps; i++) {
+		b = &m.bitmaps[i];
+		fprintf(f,
+			"BITMAP %u:%u %s uuid=%u generation=%llu granularity=%llu last-run=%llu flags=%u\n",
+			b->dev.major, b->dev.minor, b->info.name,
+			b->info.uuid[0], b->info.generation,
+			b->info.granularity, b->info.last_run,
+			b->info.flags & ~(unsigned int)DTRACK_BITMAP_BUSY);
+	}
+	for (i = 0; i < m.nr_extents; i++)
+		fprintf(f, "EXTENT %llu %llu %u:%u\n", m.extents[i].start,
+			m.extents[i].length, m.extents_of[i].major,
+			m.extents_of[i].minor);
+	fprintf(f, "KEEP %s %u\n", m.keep, m.next_uuid);
+	if (fclose(f) || rename(temp, m.keep))
+		abort();
+}
+
 /* Ids are drawn at random: the log has their number. */
 static unsigned int run_number(uint64_t run)
 {
@@ -532,7 +612,10 @@ static int do_add(struct dtrack_ioc_add *io)
 	memcpy(name, io->name, sizeof(name));
 	add_bitmap(word, 3);
 	info = &m.bitmaps[m.nr_bitmaps - 1].info;
-	memset(info->uuid, 0xcc, sizeof(info->uuid));
+	memset(info->uuid, m.keep[0] ? (int)m.next_uuid++ : 0xcc,
+	       sizeof(info->uuid));
+	if (m.keep[0])
+		clean(io->dev);
 	memcpy(io->out_uuid, info->uuid, sizeof(info->uuid));
 	return 0;
 }
@@ -601,6 +684,10 @@ static int do_end(struct dtrack_ioc_end *io, bool abdicate)
 	if (!b)
 		return fail(ENOENT);
 	io->out_generation = b->info.generation + abdicate;
+	if (m.keep[0] && abdicate) {
+		step(b);
+		b->info.last_run = io->run;
+	}
 	return 0;
 }
 
@@ -633,6 +720,8 @@ static int do_extents(struct dtrack_ioc_extents *io)
 	if (m.step < stop - io->cursor)
 		stop = io->cursor + m.step;
 	for (i = 0; i < m.nr_extents; i++) {
+		if (!is_of(i, io->dev))
+			continue;
 		start = m.extents[i].start;
 		end = start + m.extents[i].length;
 		start = start > io->cursor ? start : io->cursor;
@@ -794,6 +883,8 @@ static int change_within(struct dtrack_action *a)
 		break;
 	case DTRACK_ACTION_CLEAR:
 		b->info.generation++;
+		if (m.keep[0])
+			clean(b->dev);
 		break;
 	default:
 		if (b->info.flags & DTRACK_BITMAP_RECORDING)
@@ -865,14 +956,18 @@ static void swap(void)
 static int do_transaction(struct dtrack_ioc_transaction *io)
 {
 	struct dtrack_action *actions = (void *)(uintptr_t)io->actions;
+	static struct dtrack_dev extents_of[MAX];
+	static struct dtrack_range extents[MAX];
 	static struct bitmap before[MAX];
-	unsigned int i, nr = m.nr_bitmaps;
+	unsigned int i, nr = m.nr_bitmaps, nr_extents = m.nr_extents;
 	int err = 0;
 
 	if (io->entry_size != sizeof(*actions) || io->nr > DTRACK_MAX_ACTIONS)
 		abort();
 	swap();
 	memcpy(before, m.bitmaps, sizeof(before));
+	memcpy(extents, m.extents, sizeof(extents));
+	memcpy(extents_of, m.extents_of, sizeof(extents_of));
 	for (i = 0; i < io->nr && !err; i++) {
 		note("%s", i ? ";" : "");
 		err = do_action(&actions[i]) ? errno : 0;
@@ -884,7 +979,10 @@ static int do_transaction(struct dtrack_ioc_transaction *io)
 	}
 	if (err) {
 		memcpy(m.bitmaps, before, sizeof(before));
+		memcpy(m.extents, extents, sizeof(extents));
+		memcpy(m.extents_of, extents_of, sizeof(extents_of));
 		m.nr_bitmaps = nr;
+		m.nr_extents = nr_extents;
 		return fail(err);
 	}
 	for (i = 0; i < m.nr_bitmaps; i++) {
@@ -948,6 +1046,8 @@ static int mock_ioctl(unsigned long cmd, void *arg)
 	if (cmd != DTRACK_IOC_TRANSACTION && told_to_fail(name))
 		ret = -1;
 	err = errno;
+	if (!ret && m.keep[0] && changes(cmd))
+		store();
 	note("%s\n", ret ? " failed" : "");
 	if (getenv("DTR_MOCK_EXIT") && !strcmp(getenv("DTR_MOCK_EXIT"), name))
 		_exit(0);
@@ -1006,6 +1106,12 @@ int ioctl(int fd, unsigned long cmd, ...)
 	return ioctl_real(fd, cmd, arg);
 }
 
+/* Of preload-night.c, where that is linked in. */
+__attribute__((weak)) void night_opens(int flags)
+{
+	(void)flags;
+}
+
 /* What /dev/mock/N opens. */
 static const char *node_file(const char *path)
 {
@@ -1061,6 +1167,7 @@ static int mock_open(const char *symbol, const char *path, int flags,
 	char buf[4096];
 
 	load();
+	night_opens(flags);
 	*(void **)&open_real = real(symbol);
 	path = moved(path, buf, sizeof(buf));
 	if (!strcmp(path, CONTROL)) {

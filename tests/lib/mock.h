@@ -19,7 +19,8 @@
  *					successor, full-leaves, last-run, flags,
  *					pid, comm, since, uuid (a byte, 16 times),
  *					bytes
- *	EXTENT START LENGTH		of any bitmap, its raw bits too
+ *	EXTENT START LENGTH [MAJ:MIN]	of any bitmap, its raw bits too; or of
+ *					those of a device
  *	THEN N KEY=VALUE		so is every bitmap from the N-th INFO call
  *					on, 1 being the first
  *	PIECE N				ranges of an EXTENTS call at most
@@ -39,6 +40,10 @@
  *					readonly or -; TYPE - for no table.
  *					Without any such line it refuses all
  *	ROOT PATH			/sys and /proc are below PATH
+ *	KEEP PATH UUID			the kernel does as it says: what is
+ *					abdicated or cleared steps and is clean;
+ *					lines for the next script are in PATH
+ *					after each change; UUID is the next one's
  *	SLOW MS				a file system takes so long to freeze; none
  *					is really frozen
  *
