@@ -269,6 +269,15 @@ int repository_remember(struct repository *r)
 
 /* ---- What is in the folder ---------------------------------------------- */
 
+/* A file, or what a run that was killed had written of it. */
+static bool is_file(const char *name, const char *file)
+{
+	size_t len = strlen(file);
+
+	return !strncmp(name, file, len) &&
+	       (!name[len] || !strcmp(name + len, ".new"));
+}
+
 /* What may be where nothing of a job is yet. */
 static int see_entry(void *opaque, const char *name)
 {
@@ -276,8 +285,9 @@ static int see_entry(void *opaque, const char *name)
 	const char *status = strrchr(r->c->status, '/');
 
 	return strcmp(name, "lost+found") && strcmp(name, "lock") &&
-	       strcmp(name, "status.json") && strcmp(name, "status.json.new") &&
-	       (!status || strcmp(name, status + 1));
+	       !is_file(name, "status.json") &&
+	       !is_file(name, REPOSITORY_FILE) &&
+	       (!status || !is_file(name, status + 1));
 }
 
 static bool is_empty(struct repository *r)

@@ -47,6 +47,14 @@ def case_repository_made():
     equal(doc, owner(n), "after another run")
 
 
+def case_repository_made_by_half():
+    """A run that was killed over its first file is in the way of none."""
+    n = Nights()
+    for name in "repository.json.new", "status.json.new":
+        open(os.path.join(n.folder, name), "w").close()
+    n.night("full", FIRST)
+
+
 def case_repository_unmounted():
     """An empty folder where the job has a repository is no place for a full copy."""
     n = Nights()
