@@ -20,6 +20,7 @@
 
 #define TRASH	"trash-"
 #define BROKEN	"broken"
+#define MAKING	"making"
 
 /* The first one counts. */
 __attribute__((format(printf, 3, 4)))
@@ -396,17 +397,48 @@ static int remove_point(struct store *s, struct chain *c, unsigned int index)
 	return 0;
 }
 
+int store_begin(const struct store *s, const char *chain, const char *point)
+{
+	char path[CHAIN_PATH_LEN], line[2 * FILE_NAME_LEN + 4];
+
+	snprintf(line, sizeof(line), "%s/%s\n", chain, point);
+	return dtl_file_replace(chain_path(path, s, MAKING, NULL, NULL), line,
+				0644);
+}
+
+/* Whether the last run that did not come to an end was making it. */
+static bool is_begun(const struct store *s, const char *chain,
+		     const char *point)
+{
+	char path[CHAIN_PATH_LEN], name[2 * FILE_NAME_LEN + 4], *text;
+	size_t len;
+	bool begun;
+
+	if (dtl_file_read(chain_path(path, s, MAKING, NULL, NULL),
+			  sizeof(name), &text, &len))
+		return false;
+	snprintf(name, sizeof(name), "%s/%s\n", chain, point);
+	begun = !strcmp(text, name);
+	free(text);
+	return begun;
+}
+
 /*
  * What an interrupted run has left is at the end.  What lies below others was
- * whole once, and has lost its point.json: they need it.
+ * whole once, and has lost its point.json: they need it.  Any other point without
+ * one was whole, too, or was put there by somebody.
  */
 static int sweep_chain(struct store *s, struct chain *c)
 {
-	int ret = 0;
+	const struct point *p = c->nr ? &c->point[c->nr - 1] : NULL;
 
-	while (!ret && c->nr && c->point[c->nr - 1].state == POINT_PARTIAL)
-		ret = remove_point(s, c, c->nr - 1);
-	return ret;
+	if (!p || p->state != POINT_PARTIAL)
+		return 0;
+	if (is_begun(s, c->name, p->name))
+		return remove_point(s, c, c->nr - 1);
+	warn(s, "'%s/%s' has no " POINT_FILE ", and is not what an interrupted run has left: it is kept",
+	     c->name, p->name);
+	return 1;
 }
 
 static int sweep_trash(void *opaque, const char *name)
@@ -435,7 +467,8 @@ int store_sweep(struct store *s)
 		first = failed(s, ret, "Could not read '%s'", s->folder);
 	while (i--) {
 		ret = sweep_chain(s, &s->chain[i]);
-		if (!ret && !s->chain[i].nr)
+		if (!ret && !s->chain[i].nr &&
+		    is_begun(s, s->chain[i].name, s->chain[i].name))
 			ret = remove_chain(s, i);
 		first = first ? : ret < 0 ? ret : 0;
 	}

@@ -4,6 +4,7 @@
  *
  *	FOLDER/lock				held by the run that uses it
  *	FOLDER/status.json			how the last run ended
+ *	FOLDER/making				CHAIN/POINT that was begun last
  *	FOLDER/NUMBER-TIME/			a chain, named as its first point
  *	FOLDER/NUMBER-TIME/NUMBER-TIME/		a restore point
  *	FOLDER/NUMBER-TIME/broken		why it must not grow on
@@ -116,10 +117,23 @@ bool chain_is_name(const char *name);
 int chain_break(const struct store *s, struct chain *c, const char *why);
 
 /**
+ * store_begin() - note durably which point is about to be made.
+ * @s: the store
+ * @chain: name of its chain
+ * @point: its name
+ *
+ * Only that may store_sweep() remove when the run did not come to its end.
+ *
+ * Return: 0 or a negative errno.
+ */
+int store_begin(const struct store *s, const char *chain, const char *point);
+
+/**
  * store_sweep() - remove what interrupted runs have left.
  * @s: scanned; what was removed is in it no longer
  *
- * That is: partial points at the end of a chain, chains without a point, chains
+ * That is: the point that store_begin() has noted, if it is partial and the last
+ * of its chain, the chain that it began, chains
  * that were being removed.  Goes on where one cannot be removed.  One that
  * somebody reads is kept, with a warning.
  *

@@ -400,11 +400,16 @@ static bool make_folder(struct night *n, const char *path)
 static bool make_folders(struct night *n, char *folder)
 {
 	struct point *p = &n->point;
+	int ret;
 
 	p->number = n->store.last + 1;
 	chain_name(p->name, p->number, n->now);
-	if (n->full) {
+	if (n->full)
 		memcpy(n->chain, p->name, sizeof(n->chain));
+	ret = store_begin(&n->store, n->chain, p->name);
+	if (ret)
+		return night_fail_file(n, ret, "write to", n->store.folder);
+	if (n->full) {
 		if (!make_folder(n, chain_path(folder, &n->store, n->chain,
 					       NULL, NULL)))
 			return false;

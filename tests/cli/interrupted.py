@@ -73,7 +73,30 @@ def case_run_adopts():
     n.night("incremental")
     os.remove(n.path("point.json"))
     edit(n.path("a.raw.dtrack"), state="incomplete")
+    with open(os.path.join(n.folder, "making"), "w") as f:
+        f.write(f"{n.chain}/{n.point}\n")
     n.night("full", "a: bitmap 'n' is at generation 3, the last restore point at 2")
+
+
+def case_run_last_point_without_its_file():
+    """Whoever lost it, or put a folder there, keeps the images."""
+    n = Nights(keep=9)
+    n.night("full", FIRST)
+    n.night("incremental")
+    n.night("incremental")
+    lost, content = n.path(), n.content()
+    os.remove(n.path("point.json"))
+    edit(n.path("a.raw.dtrack"), state="incomplete")
+    with open(os.path.join(n.folder, "making"), "w") as f:
+        f.write(f"{n.chain}/000001-20240101T000000Z\n")
+    empty = os.path.join(n.folder, "000001-20240101T000000Z")
+    os.makedirs(os.path.join(empty, "gold"))
+    r = n.run()
+    warning = f"'{os.path.relpath(lost, n.folder)}' has no point.json, and is not what an " \
+        "interrupted run has left: it is kept"
+    true(r.status == 0 and warning in n.status()["warnings"], r.err)
+    equal(content, [n.image(os.path.join(lost, "a.raw"))])
+    true(os.path.exists(os.path.join(empty, "gold")), "a folder without a restore point")
 
 
 def case_run_point_without_its_file():

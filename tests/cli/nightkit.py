@@ -18,7 +18,7 @@ FIRST = "there is no restore point yet"
 
 
 # Beside the chains.
-OWN = ("status.json", "lock", "repository.json")
+OWN = ("status.json", "lock", "repository.json", "making")
 
 
 class Nights:

@@ -305,6 +305,8 @@ def case_run_not_removed():
     n.configure()
     partial = n.path(point="000900-20240101T000000Z")
     os.makedirs(partial)
+    with open(os.path.join(n.folder, "making"), "w") as f:
+        f.write(f"{n.chain}/000900-20240101T000000Z\n")
     image = os.path.join(partial, "x")
     open(image, "w").close()
     with immutable(image):

@@ -164,7 +164,7 @@ class Site:
                     loop.path)
                 true(dm.read(loop.path, 0, loop.size) == content,
                      f'd{i} of {path}, restored, is not what it was that night')
-        same([p for p in os.listdir(FOLDER) if p not in ('lock', 'status.json', 'repository.json')
+        same([p for p in os.listdir(FOLDER) if p not in ('lock', 'status.json', 'repository.json', 'making')
               and not os.path.basename(p).startswith('0')], [], 'other files')
 
 
