@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "hook.h"
+#include "job-check.h"
 #include "job.h"
 #include "night.h"
 #include "output.h"
@@ -25,7 +26,7 @@ static const struct option_spec options[] = {
 	{ OPT_ADOPT, "adopt", KIND_FLAG, NULL,
 	  "take over the folder of another job or machine", NULL },
 	{ OPT_CHECK, "check", KIND_FLAG, NULL,
-	  "only look for mistakes in CONFIG", NULL },
+	  "only look for mistakes: in CONFIG, its folder, and what it needs", NULL },
 	{ OPT_INIT, "init", KIND_FLAG, NULL,
 	  "begin anew in an empty folder, or in one that is not", NULL },
 	{ OPT_LIVE, "live", KIND_FLAG, NULL,
@@ -364,7 +365,8 @@ static int run(struct call *call)
 	else
 		ret = job_read(call, &job->config);
 	if (ret < 0)
-		ret = call->option[OPT_CHECK].given ? done(call) : nightly(job);
+		ret = call->option[OPT_CHECK].given ?
+		      job_check(call, &job->config) : nightly(job);
 	night_free(&job->night);
 	unlock(&job->config_lock);
 	free(job);

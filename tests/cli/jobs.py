@@ -118,6 +118,41 @@ def case_run_check():
     equal([], os.listdir(n.folder))
 
 
+def case_run_check_surroundings():
+    """The folder, and the programs that a job needs."""
+    n = Nights(format="qcow2")
+    def wrong(why, **kwargs):
+        r = fails(1, "GenericError", f"run {n.config}: {why}", "run", n.config, "--check",
+                  **kwargs)
+        equal([], r.log)
+    succeeds("run", n.config, "--check")
+    os.chmod(n.folder, 0o777)
+    why = f"'{n.folder}' can be written to by others than root (mode 777)"
+    wrong(why)
+    equal((1, f"dtrack: run {n.config}: {why}\n"), (lambda r: (r.status, r.err))(n.run()))
+    os.chmod(n.folder, 0o755)
+    bare = os.path.join(scratch, "bare")
+    os.mkdir(bare)
+    path = os.environ["PATH"]
+    os.environ["PATH"] = bare
+    try:
+        wrong("format = qcow2 needs 'qemu-img', which is not there")
+        os.symlink("/bin/true", os.path.join(bare, "qemu-img"))
+        wrong("format = qcow2 needs 'qemu-nbd', which is not there")
+        n.configure()
+        succeeds("run", n.config, "--check")
+    finally:
+        os.environ["PATH"] = path
+    os.rmdir(n.folder)
+    wrong(f"folder: '{n.folder}': No such file or directory")
+    open(n.folder, "w").close()
+    wrong(f"folder: '{n.folder}' is no folder")
+    os.remove(n.folder)
+    # the hook may mount it
+    n.configure(before="true")
+    succeeds("run", n.config, "--check")
+
+
 def case_run_one_bitmap_twice():
     """Once by the device's path and once by its name."""
     n = Nights()
@@ -265,7 +300,12 @@ def case_run_cron():
     equal(f"dtrack: run {n.config}: The hook 'before' failed: exit status 1\n".encode(),
           p.stdout)
     # the job beside it is one
-    equal("", succeeds("run", os.path.join(examples, "db.conf"), "--check").out)
+    with open(os.path.join(examples, "db.conf")) as f:
+        text = f.read()
+    true("\nfolder = /backup/db\n" in text, text)
+    with open(n.config, "w") as f:
+        f.write(text.replace("/backup/db", n.folder))
+    equal("", succeeds("run", n.config, "--check").out)
 
 
 def case_run_status_not_written():
