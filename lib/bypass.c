@@ -7,9 +7,8 @@
  * opens it, nor what another kernel let through.  So everything is looked at,
  * in /sys and /proc.
  */
-#include <ctype.h>
 #include <dirent.h>
-#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -17,6 +16,7 @@
 #include "bypass.h"
 #include "dm.h"
 #include "holders.h"
+#include "openers.h"
 #include "sysfs.h"
 
 __attribute__((format(printf, 3, 4)))
@@ -131,66 +131,16 @@ static void look_at_loops(const struct dtl_bypass *b, dev_t dev)
 
 /* ---- Processes ---------------------------------------------------------- */
 
-static bool may_write(const char *pid, const char *fd)
+static bool is_opener(void *opaque, dev_t dev, const char *pid,
+		      const char *comm)
 {
-	char path[DTL_PATH_LEN], line[128];
-	unsigned int flags = O_RDONLY;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%.20s/fdinfo/%.20s", pid, fd);
-	f = fopen(path, "re");
-	if (!f)
-		return false;
-	while (fgets(line, sizeof(line), f) &&
-	       sscanf(line, "flags: %o", &flags) != 1)
-		;
-	fclose(f);
-	return (flags & O_ACCMODE) != O_RDONLY;
-}
-
-static bool has_open(const char *pid, dev_t dev)
-{
-	char path[DTL_PATH_LEN];
-	bool found = false;
-	struct dirent *e;
-	struct stat st;
-	DIR *dir;
-
-	snprintf(path, sizeof(path), "/proc/%.20s/fd", pid);
-	dir = opendir(path);
-	if (!dir)
-		return false;
-	while (!found && (e = readdir(dir))) {
-		if (!isdigit((unsigned char)e->d_name[0]))
-			continue;
-		snprintf(path, sizeof(path), "/proc/%.20s/fd/%.20s", pid,
-			 e->d_name);
-		found = !stat(path, &st) && S_ISBLK(st.st_mode) &&
-			st.st_rdev == dev && may_write(pid, e->d_name);
-	}
-	closedir(dir);
-	return found;
+	tell(opaque, dev, "open for writing in process %s (%s)", pid, comm);
+	return true;
 }
 
 static void look_at_processes(const struct dtl_bypass *b, dev_t dev)
 {
-	char path[DTL_PATH_LEN], comm[64];
-	DIR *dir = opendir("/proc");
-	struct dirent *e;
-
-	if (!dir)
-		return;
-	while ((e = readdir(dir))) {
-		if (!isdigit((unsigned char)e->d_name[0]) ||
-		    !has_open(e->d_name, dev))
-			continue;
-		snprintf(path, sizeof(path), "/proc/%.20s/comm", e->d_name);
-		if (!dtl_sysfs_line(path, comm, sizeof(comm)))
-			snprintf(comm, sizeof(comm), "?");
-		tell(b, dev, "open for writing in process %s (%s)", e->d_name,
-		     comm);
-	}
-	closedir(dir);
+	dtl_openers_find(&dev, 1, is_opener, (void *)b);
 }
 
 /* ---- All of it ---------------------------------------------------------- */

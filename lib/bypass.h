@@ -31,10 +31,10 @@ struct dtl_bypass {
  * dtl_bypass_find() - find all ways past a tracker that can be seen.
  * @b: what to look for
  *
- * Mounts of the caller's namespace, swap, device-mapper, md and other holders,
+ * Mounts of all namespaces, swap, device-mapper, md and other holders,
  * loop devices and processes that may write, of the lower device, its
- * partitions and, when it is one, of its disk.  Not seen are mounts of other
- * namespaces whose devices nobody holds, and what lies beneath the lower device.
+ * partitions and, when it is one, of its disk.  Not seen are mounts of a
+ * namespace without a process, and what lies beneath the lower device.
  */
 void dtl_bypass_find(const struct dtl_bypass *b);
 

@@ -9,8 +9,8 @@
  */
 #include <string.h>
 
-#include "holders.h"
 #include "run.h"
+#include "users.h"
 
 static const char *const words[] = {
 	[DTRACK_CONSISTENCY_LIVE] = "live",
@@ -35,12 +35,9 @@ int dtl_consistency_parse(const char *word)
 
 void dtl_run_look_for_users(struct dtrack_run *run)
 {
-	struct dtl_error first;
+	char user[DTL_USE_LEN];
 
-	dtl_error_save(run->h, &first);
-	run->unused = !dtl_check_unused(run->h, run->source.path,
-					dtl_dev_t(run->dev));
-	dtl_error_restore(run->h, &first);
+	run->unused = !dtl_use_find(run->h, dtl_dev_t(run->dev), user);
 }
 
 /* The successor of a disabled bitmap does not record: then nobody knows. */

@@ -15,6 +15,7 @@
 
 #include "dm.h"
 #include "holders.h"
+#include "users.h"
 #include "sysfs.h"
 
 /* ---- Finding ------------------------------------------------------------ */
@@ -179,8 +180,20 @@ int dtrack_dev_list(struct dtrack *h, struct dtrack_dev **devs)
 
 int dtrack_dev_mounted(struct dtrack *h, struct dtrack_dev dev)
 {
-	(void)h;
-	return dtl_mounted_on(dtl_dev_t(dev), NULL, 0);
+	char use[DTL_USE_LEN];
+
+	return dtl_use_find(h, dtl_dev_t(dev), use) == DTL_USE_MOUNT;
+}
+
+int dtrack_dev_used(struct dtrack *h, struct dtrack_dev dev, char *how,
+		    size_t size)
+{
+	char use[DTL_USE_LEN];
+
+	if (!dtl_use_find(h, dtl_dev_t(dev), use))
+		return 0;
+	snprintf(how, size, "%s", use);
+	return 1;
 }
 
 /* ---- Changing ----------------------------------------------------------- */

@@ -208,12 +208,30 @@ int dtrack_dev_info(struct dtrack *h, struct dtrack_dev dev,
  * @h: the handle
  * @dev: the device
  *
- * In the caller's mount namespace, and directly: not whether a device on top of
- * it is.
+ * On the device itself, or on one on top of it: a partition, or what
+ * device-mapper, md or a loop device make of it; and in any mount namespace that
+ * has a process.  All of that is seen by root only.
  *
  * Return: 1, 0, or a negative errno.
  */
 int dtrack_dev_mounted(struct dtrack *h, struct dtrack_dev dev);
+
+/**
+ * dtrack_dev_used() - whether anything uses the device, and what.
+ * @h: the handle
+ * @dev: the device
+ * @how: result: "mounted on /srv", "dm-3 (vg-srv) is mounted on /srv", "used as
+ *	swap", "open for writing in process 12 (qemu)", "used by another program"
+ *	that has claimed it; cut to @size, 4600 bytes are enough
+ * @size: of @how
+ *
+ * The device itself, or one on top of it, as in dtrack_dev_mounted().  The calling
+ * process does not count.
+ *
+ * Return: 1, 0 with @how untouched, or a negative errno.
+ */
+int dtrack_dev_used(struct dtrack *h, struct dtrack_dev dev, char *how,
+		    size_t size);
 
 /**
  * dtrack_dev_carries() - whether what is written to a file goes to a device.
@@ -236,14 +254,16 @@ struct dtrack_fs;
 /**
  * dtrack_fs_new() - find the file systems on devices, to hold them still.
  * @h: the handle; must outlive @fs
- * @devs: array of devices, as for dtrack_dev_mounted(); those that are not
- *	mounted are left out, those that are there twice are taken once
+ * @devs: array of devices; what is mounted on top of them is found as by
+ *	dtrack_dev_mounted(); those that are not in use are left out, those that
+ *	are there twice are taken once
  * @nr: number of them
  * @fs: result; dtrack_fs_free() it
  *
  * Nothing is frozen yet.  Until the end they cannot be unmounted.
  *
- * Return: 0; -EXDEV when something else is mounted over one; -ELOOP when one lies
+ * Return: 0; -EBUSY when a device, or one on top of it, is in use without a file
+ * system to be seen, so that it could not be held still; -EXDEV when something else is mounted over one; -ELOOP when one lies
  * on another, which would have to be written while that is frozen; or another
  * negative errno.
  */

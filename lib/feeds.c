@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "feeds.h"
+#include "mounts.h"
 #include "sysfs.h"
 
 /* More than any stack of devices has; what is beyond is taken for a loop. */
@@ -158,19 +159,44 @@ static void walk_unknown(struct walk *w, const char *type)
 		w->unknown = true;
 }
 
-/* An overlay writes to its upper directory. */
-static void walk_upper(struct walk *w, const char *options)
+/* An overlay writes to its upper directory, and makes new files in the other. */
+static void walk_overlay(struct walk *w, const char *pid,
+			 const struct dtl_mount *m)
 {
-	const char *p = strstr(options, "upperdir=");
+	static const char *const key[] = { "upperdir", "workdir" };
+	char path[4200];
+	unsigned int i;
 	char *dir;
 
-	if (!p || (p != options && p[-1] != ','))
-		return;
-	p += strlen("upperdir=");
-	dir = strndup(p, strcspn(p, ","));
-	if (dir)
-		walk_path(w, dir);
-	free(dir);
+	for (i = 0; i < DTL_ARRAY_SIZE(key); i++) {
+		dir = dtl_mount_option(m, key[i]);
+		if (!dir)
+			continue;
+		dtl_mount_path(pid, dir, path, sizeof(path));
+		walk_path(w, path);
+		free(dir);
+	}
+}
+
+/* Return: whether the mount is among those that a process sees. */
+static bool walk_mount_of(struct walk *w, const char *pid, int id,
+			  dev_t number)
+{
+	struct dtl_mounts m;
+	bool found = false;
+
+	if (!dtl_mounts_open(&m, pid))
+		return false;
+	while (!found && dtl_mounts_next(&m)) {
+		found = id >= 0 ? m.mount.id == id : m.mount.dev == number;
+		if (!found)
+			continue;
+		if (!walk_sources(w, m.mount.source))
+			walk_unknown(w, m.mount.type);
+		walk_overlay(w, pid, &m.mount);
+	}
+	dtl_mounts_close(&m);
+	return found;
 }
 
 /*
@@ -181,20 +207,13 @@ static void walk_upper(struct walk *w, const char *options)
  */
 static bool walk_mount(struct walk *w, int id, dev_t number)
 {
-	struct dtl_mounts m;
+	struct dtl_spaces s;
 	bool found = false;
 
-	if (!dtl_mounts_open(&m))
-		return false;
-	while (!found && dtl_mounts_next(&m)) {
-		found = id >= 0 ? m.mount.id == id : m.mount.dev == number;
-		if (!found)
-			continue;
-		if (!walk_sources(w, m.mount.source))
-			walk_unknown(w, m.mount.type);
-		walk_upper(w, m.mount.options);
-	}
-	dtl_mounts_close(&m);
+	dtl_spaces_open(&s);
+	while (!found && dtl_spaces_next(&s))
+		found = walk_mount_of(w, s.pid, id, number);
+	dtl_spaces_close(&s);
 	return found;
 }
 

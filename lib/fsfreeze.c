@@ -2,6 +2,8 @@
 /*
  * fsfreeze.c - holding file systems still.
  */
+#include <ctype.h>
+#include <dirent.h>
 #include <linux/fs.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,19 +16,22 @@
 #include "feeds.h"
 #include "run.h"
 #include "sysfs.h"
+#include "users.h"
 
 /**
  * struct place - a mounted file system.
- * @fd: on it
- * @dev: what it is on
+ * @fd: on it, or the errno of opening it
+ * @dev: what it is on: a device given, or one on top of that
+ * @number: of the file system, as the mount table has it
  * @frozen: by us, as far as this process knows
  * @point: where it is mounted
  */
 struct place {
 	int fd;
-	struct dtrack_dev dev;
+	dev_t dev;
+	dev_t number;
 	bool frozen;
-	char point[4096];
+	char *point;
 };
 
 /**
@@ -38,45 +43,126 @@ struct place {
 struct dtrack_fs {
 	struct dtrack *h;
 	unsigned int nr;
-	struct place place[];
+	struct place *place;
 };
 
-/* One may lie on several devices. */
-static bool is_known(const struct dtrack_fs *fs, int fd)
+/* ---- Finding ------------------------------------------------------------ */
+
+/**
+ * struct search - a search for the file systems on one device.
+ * @fs: where they go
+ * @covered: devices of its stack that have one
+ * @nr: number of them
+ * @nomem: one found no room
+ */
+struct search {
+	struct dtrack_fs *fs;
+	dev_t covered[DTL_STACK_MAX];
+	unsigned int nr;
+	bool nomem;
+};
+
+static void cover(struct search *s, dev_t dev)
 {
-	struct stat a, b;
 	unsigned int i;
 
-	if (fstat(fd, &a))
-		return false;
-	for (i = 0; i < fs->nr; i++)
-		if (!fstat(fs->place[i].fd, &b) && a.st_dev == b.st_dev &&
-		    a.st_ino == b.st_ino)
-			return true;
-	return false;
+	for (i = 0; i < s->nr; i++)
+		if (s->covered[i] == dev)
+			return;
+	if (s->nr < DTL_STACK_MAX)
+		s->covered[s->nr++] = dev;
 }
 
-static int open_place(struct dtrack_fs *fs, struct dtrack_dev dev)
+/* One may lie on several devices, and be mounted in many places. */
+static struct place *known(const struct dtrack_fs *fs, dev_t number)
 {
-	struct place *p = &fs->place[fs->nr];
+	unsigned int i;
 
-	p->fd = dtl_mount_open(dtl_dev_t(dev), p->point, sizeof(p->point));
-	if (p->fd == -ENOENT)
-		return 0;
+	for (i = 0; i < fs->nr; i++)
+		if (fs->place[i].number == number)
+			return &fs->place[i];
+	return NULL;
+}
+
+static struct place *new_place(struct dtrack_fs *fs, dev_t number, dev_t dev)
+{
+	struct place *more = reallocarray(fs->place, fs->nr + 1, sizeof(*more));
+
+	if (!more)
+		return NULL;
+	fs->place = more;
+	more += fs->nr++;
+	*more = (struct place){ .fd = -ENOENT, .number = number, .dev = dev };
+	return more;
+}
+
+static bool found(void *opaque, const char *pid, const struct dtl_mount *m,
+		  dev_t dev)
+{
+	struct search *s = opaque;
+	struct place *p = known(s->fs, m->dev);
+	char name[4300];
+
+	cover(s, dev);
+	if (p && p->fd >= 0)
+		return true;
+	if (!p)
+		p = new_place(s->fs, m->dev, dev);
+	if (p) {
+		dtl_mount_name(pid, m->point, name, sizeof(name));
+		free(p->point);
+		p->point = strdup(name);
+		p->fd = dtl_mount_open(pid, m);
+	}
+	s->nomem = !p || !p->point;
+	return !s->nomem;
+}
+
+static int not_opened(struct dtrack_fs *fs, const struct place *p)
+{
 	if (p->fd == -EXDEV)
 		return dtl_fail(fs->h, p->fd, NULL,
 				"Could not freeze '%s': something else is mounted over it",
 				p->point);
-	if (p->fd < 0)
-		return dtl_fail(fs->h, p->fd, NULL, "Could not open '%s': %s",
-				p->point, strerror(-p->fd));
-	if (is_known(fs, p->fd)) {
-		dtl_close(p->fd);
+	return dtl_fail(fs->h, p->fd, NULL, "Could not open '%s': %s", p->point,
+			strerror(-p->fd));
+}
+
+/* What cannot be held still must not be promised to be. */
+static int check_whole(struct dtrack_fs *fs, struct dtrack_dev dev,
+		       const struct dtl_stack *stack, const struct search *s)
+{
+	char user[DTL_USE_LEN], buf[32];
+
+	if (!dtl_use_beside(fs->h, stack, s->covered, s->nr, user))
 		return 0;
-	}
-	p->dev = dev;
-	fs->nr++;
-	return 0;
+	return dtl_fail(fs->h, -EBUSY, NULL,
+			"Could not freeze all that uses '%s': no file system is to be seen where it is in use: %s",
+			dtl_label(fs->h, dev, buf, sizeof(buf)), user);
+}
+
+/* @whole: refuse what is in use otherwise, and what cannot be opened */
+static int find(struct dtrack_fs *fs, struct dtrack_dev dev, bool whole)
+{
+	struct search *s = calloc(1, sizeof(*s));
+	struct dtl_stack stack;
+	unsigned int i;
+	int ret = 0;
+
+	if (!s)
+		return dtl_nomem(fs->h);
+	s->fs = fs;
+	dtl_stack_find(&stack, dtl_dev_t(dev));
+	dtl_stack_mounts(&stack, found, s);
+	if (s->nomem)
+		ret = dtl_nomem(fs->h);
+	for (i = 0; !ret && whole && i < fs->nr; i++)
+		if (fs->place[i].fd < 0)
+			ret = not_opened(fs, &fs->place[i]);
+	if (!ret && whole)
+		ret = check_whole(fs, dev, &stack, s);
+	free(s);
+	return ret;
 }
 
 /* Freezing the second would wait for the first, for ever. */
@@ -89,8 +175,10 @@ static int check_apart(struct dtrack_fs *fs)
 		for (k = 0; k < fs->nr; k++) {
 			const struct place *p = &fs->place[i];
 			const struct place *q = &fs->place[k];
+			struct dtrack_dev dev = { major(p->dev),
+						  minor(p->dev) };
 
-			ret = i == k ? 0 : dtl_check_feeds(fs->h, p->dev, q->fd,
+			ret = i == k ? 0 : dtl_check_feeds(fs->h, dev, q->fd,
 							   q->point);
 			if (ret)
 				return dtl_fail(fs->h, ret, NULL,
@@ -100,20 +188,10 @@ static int check_apart(struct dtrack_fs *fs)
 	return 0;
 }
 
-static bool is_there(const struct dtrack_dev *devs, unsigned int nr,
-		     struct dtrack_dev dev)
+static int find_all(struct dtrack *h, const struct dtrack_dev *devs,
+		    unsigned int nr, bool whole, struct dtrack_fs **result)
 {
-	while (nr--)
-		if (dtl_same_dev(devs[nr], dev))
-			return true;
-	return false;
-}
-
-int dtrack_fs_new(struct dtrack *h, const struct dtrack_dev *devs,
-		  unsigned int nr, struct dtrack_fs **result)
-{
-	struct dtrack_fs *fs = calloc(1, sizeof(*fs) +
-				      nr * sizeof(fs->place[0]));
+	struct dtrack_fs *fs = calloc(1, sizeof(*fs));
 	unsigned int i;
 	int ret = 0;
 
@@ -121,9 +199,8 @@ int dtrack_fs_new(struct dtrack *h, const struct dtrack_dev *devs,
 		return dtl_nomem(h);
 	fs->h = h;
 	for (i = 0; !ret && i < nr; i++)
-		if (!is_there(devs, i, devs[i]))
-			ret = open_place(fs, devs[i]);
-	if (!ret)
+		ret = find(fs, devs[i], whole);
+	if (!ret && whole)
 		ret = check_apart(fs);
 	if (ret)
 		dtrack_fs_free(fs);
@@ -132,14 +209,27 @@ int dtrack_fs_new(struct dtrack *h, const struct dtrack_dev *devs,
 	return ret;
 }
 
+int dtrack_fs_new(struct dtrack *h, const struct dtrack_dev *devs,
+		  unsigned int nr, struct dtrack_fs **result)
+{
+	return find_all(h, devs, nr, true, result);
+}
+
 void dtrack_fs_free(struct dtrack_fs *fs)
 {
 	unsigned int i;
 
-	for (i = 0; fs && i < fs->nr; i++)
+	if (!fs)
+		return;
+	for (i = 0; i < fs->nr; i++) {
 		dtl_close(fs->place[i].fd);
+		free(fs->place[i].point);
+	}
+	free(fs->place);
 	free(fs);
 }
+
+/* ---- Freezing ----------------------------------------------------------- */
 
 /* The other way round.  All are tried; what is not frozen need not be. */
 int dtrack_fs_thaw(struct dtrack_fs *fs)
@@ -183,9 +273,80 @@ static int take_back(struct dtrack_fs *fs, unsigned int nr, int err)
 			stuck->point);
 }
 
+static bool has_open(const char *pid, const struct stat *place)
+{
+	char path[DTL_PATH_LEN];
+	bool found = false;
+	struct dirent *e;
+	struct stat st;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%.20s/fd", pid);
+	dir = opendir(path);
+	if (!dir)
+		return false;
+	while (!found && (e = readdir(dir))) {
+		snprintf(path, sizeof(path), "/proc/%.20s/fd/%.20s", pid,
+			 e->d_name);
+		found = e->d_name[0] != '.' && !stat(path, &st) &&
+			st.st_dev == place->st_dev &&
+			st.st_ino == place->st_ino;
+	}
+	closedir(dir);
+	return found;
+}
+
+static bool is_dtrack(const char *pid)
+{
+	char path[DTL_PATH_LEN], comm[64];
+
+	snprintf(path, sizeof(path), "/proc/%.20s/comm", pid);
+	return dtl_sysfs_line(path, comm, sizeof(comm)) &&
+	       !strcmp(comm, "dtrack");
+}
+
+/*
+ * The kernel does not know who has frozen a file system.  Another dtrack has it
+ * open meanwhile, fsfreeze(8) has not.
+ */
+static void who_froze(const struct place *p, char *buf, size_t size)
+{
+	DIR *dir = opendir("/proc");
+	struct dirent *e;
+	struct stat st;
+
+	snprintf(buf, size, "it is not known by whom");
+	if (!dir)
+		return;
+	while (!fstat(p->fd, &st) && (e = readdir(dir))) {
+		if (!isdigit((unsigned char)e->d_name[0]) ||
+		    atoi(e->d_name) == getpid() ||
+		    atoi(e->d_name) == getppid() || !is_dtrack(e->d_name) ||
+		    !has_open(e->d_name, &st))
+			continue;
+		snprintf(buf, size, "by process %.20s (dtrack)", e->d_name);
+		break;
+	}
+	closedir(dir);
+}
+
+static int is_frozen_already(struct dtrack_fs *fs, const struct place *p)
+{
+	char who[64];
+
+	who_froze(p, who, sizeof(who));
+	return dtl_fail(fs->h, -EBUSY, NULL,
+			"Could not freeze '%s': it is frozen already, %s",
+			p->point, who);
+}
+
 static int freeze_one(struct dtrack_fs *fs, struct place *p)
 {
-	if (ioctl(p->fd, FIFREEZE, 0))
+	bool failed = ioctl(p->fd, FIFREEZE, 0);
+
+	if (failed && errno == EBUSY)
+		return is_frozen_already(fs, p);
+	if (failed)
 		return dtl_fail(fs->h, -errno, NULL,
 				"Could not freeze '%s': %s", p->point,
 				strerror(errno));

@@ -2,17 +2,20 @@
 /*
  * holders.c - who uses a block device.
  *
- * The kernel decides (O_EXCL); /sys and /proc only say who it was.
+ * The kernel decides (O_EXCL) about claims; /sys and /proc say who has one, and
+ * who writes without.
  */
 #include <dirent.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "holders.h"
 #include "sysfs.h"
+#include "users.h"
 
-static bool is_swap(dev_t dev)
+bool dtl_is_swap(dev_t dev)
 {
 	char line[4096 + 128];
 	bool found = false;
@@ -23,6 +26,7 @@ static bool is_swap(dev_t dev)
 		return false;
 	while (!found && fgets(line, sizeof(line), f)) {
 		line[strcspn(line, " \t\n")] = '\0';
+		dtl_unescape(line);
 		found = line[0] == '/' && !stat(line, &st) &&
 			S_ISBLK(st.st_mode) && st.st_rdev == dev;
 	}
@@ -63,7 +67,7 @@ bool dtl_used_itself(dev_t dev, char *buf, size_t size)
 		snprintf(buf, size, "mounted on %s", point);
 		return true;
 	}
-	if (is_swap(dev)) {
+	if (dtl_is_swap(dev)) {
 		snprintf(buf, size, "used as swap");
 		return true;
 	}
@@ -99,14 +103,26 @@ void dtl_user_of(dev_t dev, char *buf, size_t size)
 		snprintf(buf, size, "used by another program");
 }
 
+/* With a claim of ours nothing is mounted: loop devices and processes are left. */
+int dtl_check_unwritten(struct dtrack *h, const char *what, const char *path,
+			dev_t dev)
+{
+	char user[DTL_USE_LEN];
+
+	if (!dtl_writer_find(h, dev, user))
+		return 0;
+	return dtl_fail(h, -EBUSY, NULL, "%s '%s' is in use: %s", what, path,
+			user);
+}
+
 int dtl_check_unused(struct dtrack *h, const char *path, dev_t dev)
 {
 	int fd = open(path, O_RDONLY | O_EXCL | O_CLOEXEC);
-	char user[4400];
+	char user[DTL_USE_LEN];
 
 	if (fd >= 0) {
 		dtl_close(fd);
-		return 0;
+		return dtl_check_unwritten(h, "Device", path, dev);
 	}
 	if (errno != EBUSY)
 		return dtl_fail(h, -errno, NULL, "Could not open '%s': %s",

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 /*
- * sysfs.c - what /sys and /proc know about block devices and mounts.
+ * sysfs.c - what /sys knows about block devices.
  *
- * Reads only.  What follows from it is holders.c's and feeds.c's.
+ * Reads only.  See users.c, holders.c and feeds.c for what follows from that.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -154,8 +154,7 @@ bool dtl_btrfs_has(const char *fs, dev_t dev)
 	return found;
 }
 
-/* Whether one file system lies on both. */
-static bool share_btrfs(dev_t a, dev_t b)
+bool dtl_share_btrfs(dev_t a, dev_t b)
 {
 	DIR *dir = opendir(BTRFS);
 	bool found = false;
@@ -180,7 +179,7 @@ static bool is_node_of(const char *path, dev_t dev)
 }
 
 /* DEVNAME of the uevent file: where devtmpfs puts the node. */
-static bool kernel_node(dev_t dev, char *buf, size_t size)
+static bool kernel_name(dev_t dev, char *buf, size_t size)
 {
 	char path[DTL_PATH_LEN], line[256];
 	bool found = false;
@@ -192,13 +191,22 @@ static bool kernel_node(dev_t dev, char *buf, size_t size)
 		return false;
 	while (!found && fgets(line, sizeof(line), f)) {
 		line[strcspn(line, "\n")] = '\0';
-		if (strncmp(line, "DEVNAME=", 8))
-			continue;
-		snprintf(buf, size, "/dev/%s", line + 8);
-		found = is_node_of(buf, dev);
+		found = !strncmp(line, "DEVNAME=", 8);
 	}
 	fclose(f);
+	if (found)
+		snprintf(buf, size, "%s", line + 8);
 	return found;
+}
+
+static bool kernel_node(dev_t dev, char *buf, size_t size)
+{
+	char name[256];
+
+	if (!kernel_name(dev, name, sizeof(name)))
+		return false;
+	snprintf(buf, size, "/dev/%s", name);
+	return is_node_of(buf, dev);
 }
 
 bool dtl_sysfs_node(struct dtrack *h, dev_t dev, char *buf, size_t size)
@@ -214,137 +222,16 @@ bool dtl_sysfs_node(struct dtrack *h, dev_t dev, char *buf, size_t size)
 	return kernel_node(dev, buf, size);
 }
 
-/* ---- Mounts ------------------------------------------------------------- */
-
-/* Blanks and the like are written as \ooo. */
-static void unescape(char *s)
+void dtl_sysfs_name(struct dtrack *h, dev_t dev, char *buf, size_t size)
 {
-	char *to = s;
+	struct dtrack_dev number = { major(dev), minor(dev) };
+	char node[DTL_PATH_LEN];
+	struct dtl_dm_info info;
 
-	for (; *s; s++) {
-		if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] && s[3]) {
-			*to++ = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 |
-				       (s[3] - '0'));
-			s += 3;
-		} else {
-			*to++ = *s;
-		}
-	}
-	*to = '\0';
-}
-
-/* ID PARENT MAJ:MIN ROOT POINT OPTS [TAGS...] - TYPE SOURCE SUPEROPTS */
-static bool tear(char *line, struct dtl_mount *m)
-{
-	char *field[6], *rest, *save = NULL;
-	unsigned int maj, min, i;
-
-	line[strcspn(line, "\n")] = '\0';
-	rest = strstr(line, " - ");
-	if (!rest)
-		return false;
-	*rest = '\0';
-	rest += 3;
-	for (i = 0; i < DTL_ARRAY_SIZE(field); i++) {
-		field[i] = strtok_r(i ? NULL : line, " ", &save);
-		if (!field[i])
-			return false;
-	}
-	if (sscanf(field[2], "%u:%u", &maj, &min) != 2)
-		return false;
-	m->type = strtok_r(rest, " ", &save);
-	m->source = m->type ? strtok_r(NULL, " ", &save) : NULL;
-	m->options = m->source ? strtok_r(NULL, " ", &save) : NULL;
-	if (!m->options)
-		return false;
-	m->id = atoi(field[0]);
-	m->dev = makedev(maj, min);
-	m->point = field[4];
-	unescape(m->point);
-	unescape(m->source);
-	return true;
-}
-
-bool dtl_mounts_open(struct dtl_mounts *m)
-{
-	memset(m, 0, sizeof(*m));
-	m->file = fopen("/proc/self/mountinfo", "re");
-	return m->file;
-}
-
-bool dtl_mounts_next(struct dtl_mounts *m)
-{
-	while (getline(&m->line, &m->room, m->file) > 0)
-		if (tear(m->line, &m->mount))
-			return true;
-	return false;
-}
-
-void dtl_mounts_close(struct dtl_mounts *m)
-{
-	free(m->line);
-	fclose(m->file);
-}
-
-/*
- * btrfs and its like have a number of their own; their source is the device, or one
- * of them.
- */
-static bool is_mount_of(const struct dtl_mount *m, dev_t dev)
-{
-	struct stat st;
-
-	if (m->dev == dev)
-		return true;
-	if (major(m->dev) || m->source[0] != '/' || stat(m->source, &st) ||
-	    !S_ISBLK(st.st_mode))
-		return false;
-	return st.st_rdev == dev || share_btrfs(st.st_rdev, dev);
-}
-
-bool dtl_mounted_on(dev_t dev, char *buf, size_t size)
-{
-	struct dtl_mounts m;
-	bool found = false;
-
-	if (!dtl_mounts_open(&m))
-		return false;
-	while (!found && dtl_mounts_next(&m)) {
-		found = is_mount_of(&m.mount, dev);
-		if (found && buf)
-			snprintf(buf, size, "%s", m.mount.point);
-	}
-	dtl_mounts_close(&m);
-	return found;
-}
-
-/* Its path may lead to another one, or nowhere. */
-static int open_mount(const struct dtl_mount *m)
-{
-	int fd = open(m->point, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	struct statx st = { 0 };
-
-	if (fd < 0)
-		return errno == ENOENT ? -EXDEV : -errno;
-	if (!statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &st) &&
-	    st.stx_mask & STATX_MNT_ID && st.stx_mnt_id == (uint64_t)m->id)
-		return fd;
-	close(fd);
-	return st.stx_mask & STATX_MNT_ID ? -EXDEV : -EOPNOTSUPP;
-}
-
-int dtl_mount_open(dev_t dev, char *buf, size_t size)
-{
-	struct dtl_mounts m;
-	int ret = -ENOENT;
-
-	if (!dtl_mounts_open(&m))
-		return -errno;
-	while (ret < 0 && dtl_mounts_next(&m))
-		if (is_mount_of(&m.mount, dev)) {
-			ret = open_mount(&m.mount);
-			snprintf(buf, size, "%s", m.mount.point);
-		}
-	dtl_mounts_close(&m);
-	return ret;
+	if (!kernel_name(dev, node, sizeof(node)))
+		snprintf(node, sizeof(node), "%u:%u", major(dev), minor(dev));
+	if (dtl_dm_by_dev(h, number, &info))
+		snprintf(buf, size, "%.100s", node);
+	else
+		snprintf(buf, size, "%.40s (%.127s)", node, info.name);
 }

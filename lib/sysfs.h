@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * sysfs.h - what /sys and /proc know about block devices and mounts.
+ * sysfs.h - what /sys knows about block devices.
  */
 #ifndef DTL_SYSFS_H
 #define DTL_SYSFS_H
 
 #include <dirent.h>
-#include <stdio.h>
 
 #include "private.h"
 
@@ -101,63 +100,16 @@ bool dtl_btrfs_has(const char *fs, dev_t dev);
  */
 bool dtl_sysfs_node(struct dtrack *h, dev_t dev, char *buf, size_t size);
 
-/**
- * struct dtl_mount - a line of /proc/self/mountinfo.
- * @id: of the mount
- * @dev: of the file system; major 0 where it is no block device's
- * @point: where it is mounted, unescaped
- * @type: of the file system
- * @source: what was mounted, unescaped
- * @options: of the file system
- */
-struct dtl_mount {
-	int id;
-	dev_t dev;
-	char *point;
-	char *type;
-	char *source;
-	char *options;
-};
+/** dtl_share_btrfs() - whether one btrfs lies on both devices. */
+bool dtl_share_btrfs(dev_t a, dev_t b);
 
 /**
- * struct dtl_mounts - a walk over the mounts.
- * @file: the table
- * @line: the present line, torn into @mount
- * @room: of @line
- * @mount: the present mount
- */
-struct dtl_mounts {
-	FILE *file;
-	char *line;
-	size_t room;
-	struct dtl_mount mount;
-};
-
-bool dtl_mounts_open(struct dtl_mounts *m);
-bool dtl_mounts_next(struct dtl_mounts *m);
-void dtl_mounts_close(struct dtl_mounts *m);
-
-/**
- * dtl_mounted_on() - where a device is mounted.
+ * dtl_sysfs_name() - what the kernel, and device-mapper, call a block device.
+ * @h: the handle
  * @dev: the device
- * @buf: result, or NULL
+ * @buf: result: "sda1", "dm-3 (data)"
  * @size: of @buf
- *
- * Return: true if it is.
  */
-bool dtl_mounted_on(dev_t dev, char *buf, size_t size);
-
-/**
- * dtl_mount_open() - open where a device is mounted.
- * @dev: the device
- * @buf: result: the place
- * @size: of @buf
- *
- * Never what is mounted over it: that is another file system.
- *
- * Return: a file, to be closed; -ENOENT when it is not mounted; -EXDEV when all
- * its places are mounted over; or another errno.
- */
-int dtl_mount_open(dev_t dev, char *buf, size_t size);
+void dtl_sysfs_name(struct dtrack *h, dev_t dev, char *buf, size_t size);
 
 #endif

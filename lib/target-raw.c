@@ -165,7 +165,7 @@ static const struct dtl_target_ops raw_ops = {
 static int open_block(struct dtrack *h, struct dtl_target *t, dev_t dev)
 {
 	char user[4400];
-	int is_readonly;
+	int is_readonly, ret;
 
 	t->is_block = true;
 	t->fd = open(t->path, O_RDWR | O_EXCL | O_CLOEXEC);
@@ -176,6 +176,9 @@ static int open_block(struct dtrack *h, struct dtl_target *t, dev_t dev)
 	}
 	if (t->fd < 0 || ioctl(t->fd, BLKGETSIZE64, &t->size))
 		return dtl_open_error(h, t->path);
+	ret = dtl_check_unwritten(h, "Target", t->path, dev);
+	if (ret)
+		return ret;
 	/* To open it for writing does not fail, to write does. */
 	if (!ioctl(t->fd, BLKROGET, &is_readonly) && is_readonly)
 		return dtl_fail(h, -EROFS, NULL, "Device '%s' is read-only",

@@ -19,6 +19,7 @@
 #include "bits.h"
 #include "finding.h"
 #include "holders.h"
+#include "users.h"
 #include "links.h"
 #include "qemu.h"
 #include "scan.h"
@@ -130,9 +131,12 @@ static void choose_unit(struct dtrack_verify *v)
 
 static bool is_used(struct dtrack_verify *v, struct dtrack_dev dev)
 {
+	char user[DTL_USE_LEN];
 	struct dtl_error first;
 	int ret;
 
+	if (dtl_use_find(v->h, dtl_dev_t(dev), user))
+		return true;
 	dtl_error_save(v->h, &first);
 	ret = dtl_check_unused(v->h, v->device.path, dtl_dev_t(dev));
 	dtl_error_restore(v->h, &first);

@@ -153,10 +153,15 @@ static int tell(struct call *call, struct dtrack_dev dev,
 
 static void warn_live(struct call *call, struct dtrack_dev dev)
 {
-	if (!call->option[OPT_CONSISTENCY].given &&
-	    dtrack_dev_mounted(call->h, dev) > 0)
-		print_line(call, LOG_WARNING,
-			   "the device is mounted: the copy is live, not of one instant");
+	char how[4600], line[4700];
+
+	if (call->option[OPT_CONSISTENCY].given ||
+	    dtrack_dev_used(call->h, dev, how, sizeof(how)) <= 0)
+		return;
+	snprintf(line, sizeof(line),
+		 "the device is in use (%s): the copy is live, not of one instant",
+		 how);
+	print_line(call, LOG_WARNING, line);
 }
 
 static int run(struct call *call)

@@ -314,17 +314,18 @@ static void result_table(struct job *job)
 
 static void warn_live(struct job *job)
 {
-	char line[256];
+	char how[4600], line[5000];
 	unsigned int i;
 
 	for (i = 0; i < job->doc.nr; i++) {
 		if (!is_run(job, i) ||
 		    job->doc.actions[i].options.consistency >= 0 ||
-		    dtrack_dev_mounted(job->call->h, job->part[i].dev) <= 0)
+		    dtrack_dev_used(job->call->h, job->part[i].dev, how,
+				    sizeof(how)) <= 0)
 			continue;
 		snprintf(line, sizeof(line),
-			 "%sthe device is mounted: the copy is live, not of one instant",
-			 job->part[i].prefix);
+			 "%sthe device is in use (%s): the copy is live, not of one instant",
+			 job->part[i].prefix, how);
 		print_line(job->call, LOG_WARNING, line);
 	}
 }

@@ -172,7 +172,7 @@ def case_run_hold_limit_between_freezes():
     equal([], freezes())
     equal(["hold", "release"], n.heard())
     n.hooks(fsfreeze="copy")
-    n.fails("Could not freeze '/sys': Device or resource busy", cls="GenericError",
+    n.fails("Could not freeze '/sys': it is frozen already, it is not known by whom", cls="GenericError",
             more=mounts() + "SKIP FIFREEZE 1\nFAIL FIFREEZE EBUSY\n")
     equal(["FIFREEZE", "FIFREEZE failed", "FITHAW"], freezes())
 

@@ -126,9 +126,12 @@ class Loop:
         try:
             nr = fcntl.ioctl(control, LOOP_CTL_GET_FREE)
             self.path = f'/dev/loop{nr}'
-            self.fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
-            fcntl.ioctl(self.fd, LOOP_CONFIGURE,
+            device = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+            fcntl.ioctl(device, LOOP_CONFIGURE,
                         struct.pack('II', fd, 0) + bytes(296))
+            # Who has it open for writing uses it.
+            self.fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            os.close(device)
         finally:
             os.close(control)
             os.close(fd)

@@ -1222,26 +1222,34 @@ static bool mock_stat(const char *path, struct stat *st)
 	return true;
 }
 
+/* Processes below ROOT have their own namespaces. */
+static const char *of_process(const char *path, char *buf, size_t size)
+{
+	return strncmp(path, "/proc/", 6) ? path : rooted(path, buf, size);
+}
+
 int stat(const char *path, struct stat *st)
 {
 	int (*stat_real)(const char *, struct stat *);
+	char buf[4096];
 
 	if (mock_stat(path, st))
 		return 0;
 	*(void **)&stat_real = real("stat");
-	return stat_real(path, st);
+	return stat_real(of_process(path, buf, sizeof(buf)), st);
 }
 
 int stat64(const char *path, struct stat64 *st)
 {
 	int (*stat_real)(const char *, struct stat64 *);
+	char buf[4096];
 
 	/* The same struct where a word is 64 bits. */
 	_Static_assert(sizeof(struct stat) == sizeof(struct stat64), "stat");
 	if (mock_stat(path, (struct stat *)st))
 		return 0;
 	*(void **)&stat_real = real("stat64");
-	return stat_real(path, st);
+	return stat_real(of_process(path, buf, sizeof(buf)), st);
 }
 
 /* Where the kernel says what a node is called. */

@@ -17,7 +17,7 @@
 #include "check.h"
 #include "feeds.h"
 #include "mock.h"
-#include "sysfs.h"
+#include "users.h"
 
 #define PLACE	"/proc"
 
@@ -87,6 +87,9 @@ static void fresh(void)
 		abort();
 	snprintf(script, sizeof(script), "ROOT %s\n", root);
 	mock_script(script);
+	put("/sys/dev/block/4001:7/uevent", "DEVNAME=mock/7\n");
+	put("/sys/dev/block/4001:8/uevent", "DEVNAME=mock/8\n");
+	put("/sys/dev/block/4001:9/uevent", "DEVNAME=mock/9\n");
 	btrfs = false;
 }
 
@@ -160,7 +163,7 @@ static void test_btrfs_frozen(void)
 	member("one", "x", "4001:8");
 	member("one", "y", "4001:9");
 	dtrack_new(&h);
-	CHECK_INT(0, dtrack_fs_new(h, devs, 3, &fs));
+	CHECK(!dtrack_fs_new(h, devs, 3, &fs), "%s", dtrack_errmsg(h));
 	CHECK_INT(0, dtrack_fs_freeze(fs));
 	CHECK_INT(0, dtrack_fs_thaw(fs));
 	CHECK_STR("FIFREEZE\nFITHAW\n", mock_log());
@@ -207,6 +210,112 @@ static void test_none(void)
 	CHECK_STR("", lies_on());
 }
 
+/* ---- Who uses a device -------------------------------------------------- */
+
+static void put_link(const char *name, const char *to)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s%s", root, name);
+	make_folders(path);
+	if (symlink(to, path))
+		abort();
+}
+
+/* 8 is on top of 9; a process with mounts of its own. */
+static void stacked(const char *mountinfo)
+{
+	fresh();
+	put("/proc/self/mountinfo", "1 1 0:1 / / rw - tmpfs none rw\n");
+	put("/sys/dev/block/4001:9/holders/dm-8/dev", "4001:8\n");
+	put("/proc/31/comm", "sh\n");
+	put("/proc/31/ns/mnt", "");
+	put("/proc/31/root", "");
+	put("/proc/31/mountinfo", mountinfo);
+}
+
+static const char *use(unsigned int nr)
+{
+	static char buf[DTL_USE_LEN];
+	struct dtrack *h;
+
+	dtrack_new(&h);
+	dtl_use_find(h, makedev(4001, nr), buf);
+	dtrack_free(h);
+	return buf;
+}
+
+/* "ERRNO words" of an attempt to freeze. */
+static const char *freeze(unsigned int nr)
+{
+	static char text[8192];
+	const struct dtrack_dev dev = { 4001, nr };
+	struct dtrack_fs *fs;
+	struct dtrack *h;
+	int ret;
+
+	dtrack_new(&h);
+	ret = dtrack_fs_new(h, &dev, 1, &fs);
+	snprintf(text, sizeof(text), "%d %s", ret, dtrack_errmsg(h));
+	if (!ret)
+		dtrack_fs_free(fs);
+	dtrack_free(h);
+	return text;
+}
+
+static void test_use_of_a_mount(void)
+{
+	stacked("");
+	CHECK_STR("", use(9));
+	CHECK_STR("0 ", freeze(9));
+	stacked("2 1 4001:8 / /my\\040srv rw - ext4 /dev/mock/8 rw\n");
+	CHECK_STR("mock/8 is mounted on /my srv in the mount namespace of process 31 (sh)",
+		  use(9));
+	CHECK_STR("mounted on /my srv in the mount namespace of process 31 (sh)",
+		  use(8));
+	CHECK_STR("", use(7));
+}
+
+/* There is nothing that could be frozen. */
+static void test_use_by_a_process(void)
+{
+	stacked("");
+	put_link("/proc/31/fd/4", "/dev/mock/8");
+	put("/proc/31/fdinfo/4", "pos:\t0\nflags:\t0100000\n");
+	CHECK_STR("", use(9));
+	put("/proc/31/fdinfo/4", "pos:\t0\nflags:\t0100002\n");
+	CHECK_STR("mock/8 is open for writing in process 31 (sh)", use(9));
+	CHECK_STR("-16 Could not freeze all that uses '4001:9': no file system is to be seen where it is in use: mock/8 is open for writing in process 31 (sh)",
+		  freeze(9));
+}
+
+static void test_use_as_swap(void)
+{
+	stacked("");
+	put("/proc/swaps", "Filename Type Size Used Priority\n"
+	    "/dev/mock\\0578 partition 4096 0 -2\n");
+	CHECK_STR("mock/8 is used as swap", use(9));
+}
+
+/* A comma of a value is escaped, one between options is not. */
+static void test_options(void)
+{
+	char options[] = "rw,xupperdir=/no,lowerdir=/a\\054upperdir=/no,upperdir=/u\\040p\\054\\134x,workdir=/w";
+	const struct dtl_mount m = { .options = options };
+	char *upper = dtl_mount_option(&m, "upperdir");
+	char *work = dtl_mount_option(&m, "workdir");
+	char *lower = dtl_mount_option(&m, "lowerdir");
+
+	CHECK_STR("/u p,\\x", upper);
+	CHECK_STR("/w", work);
+	CHECK_STR("/a,upperdir=/no", lower);
+	CHECK(!dtl_mount_option(&m, "upper"), "a part of a name");
+	CHECK(!dtl_mount_option(&m, "rw"), "an option without a value");
+	free(upper);
+	free(work);
+	free(lower);
+}
+
 int main(void)
 {
 	static const struct check checks[] = {
@@ -216,6 +325,10 @@ int main(void)
 		{ "feeds-btrfs-unknown", test_btrfs_unknown },
 		{ "feeds-bcachefs", test_bcachefs },
 		{ "feeds-no-device", test_none },
+		{ "use-of-a-mount-elsewhere", test_use_of_a_mount },
+		{ "use-by-a-process", test_use_by_a_process },
+		{ "use-as-swap", test_use_as_swap },
+		{ "mount-options-unescaped", test_options },
 		{ 0 },
 	};
 	struct statx stx;
