@@ -10,8 +10,8 @@
  *
  * A handle is not thread-safe: one for each thread.  The library prints
  * nothing, never exits and installs no signal handler.  It starts no process but
- * those of libkmod when it loads the module, and qemu-img and qemu-nbd for qcow2
- * images; no thread but in the functions called ..._execute(), which get no
+ * those of libkmod when it loads the module, qemu-img and qemu-nbd for qcow2
+ * images, and one that syncs mounted file systems before a run; no thread but in the functions called ..._execute(), which get no
  * signals and have ended when that returns.  All files are O_CLOEXEC.  Sizes,
  * offsets and lengths are bytes; a range is its first byte and its length, which
  * is never 0.  Strings given are borrowed for the call; strings returned belong
@@ -878,12 +878,15 @@ enum dtrack_run_state {
  *	DTRACK_RUN_HELD
  * @bytes_total: bytes of the set
  * @bytes_copied: bytes of it that are safely on the target
+ * @unsynced: 1: what the mounted file systems kept in memory could not be written
+ *	back within 30 s before the freeze; it may not be in the copy
  */
 struct dtrack_run_result {
 	int state;
 	int consistency;
 	uint64_t bytes_total;
 	uint64_t bytes_copied;
+	int unsynced;
 };
 
 struct dtrack_run;
@@ -1324,6 +1327,7 @@ enum dtrack_completion {
  * @consistency: of a run, enum dtrack_consistency
  * @bytes_total: of a run: bytes of the set
  * @bytes_copied: of a run: bytes of it that are safely on the target
+ * @unsynced: of a run: as in struct dtrack_run_result
  *
  * Strings belong to the transaction.
  */
@@ -1337,6 +1341,7 @@ struct dtrack_action_result {
 	int consistency;
 	uint64_t bytes_total;
 	uint64_t bytes_copied;
+	int unsynced;
 };
 
 struct dtrack_transaction;

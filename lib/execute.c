@@ -6,6 +6,7 @@
  *	   checked against what the actions before them make of their bitmaps.
  *	   Nothing changes.  What is wrong here is told only if the kernel would
  *	   do all the actions before it: it tries them, and aborts.
+ *	   Mounted file systems are synced.
  *	2. prepare: the manifests of targets that fit.
  *	3. commit: one transaction of the kernel, freezes included.
  *	4. what was frozen must be what was foreseen.
@@ -297,6 +298,24 @@ static unsigned int still_devices(const struct dtrack_transaction *tx,
 	return nr;
 }
 
+/* Before anything is prepared: it may take a while. */
+static int write_back(struct dtrack_transaction *tx)
+{
+	struct dtrack_dev devs[DTRACK_MAX_ACTIONS];
+	unsigned int i, nr = 0;
+	bool done;
+
+	for (i = 0; i < tx->nr; i++)
+		if (tx->actions[i]->type == DTL_ACTION_BACKUP &&
+		    !(tx->actions[i]->options.flags & DTRACK_RUN_FROZEN))
+			devs[nr++] = tx->actions[i]->kernel.dev;
+	done = !nr || dtl_sync(tx->h, devs, nr, &tx->cancel);
+	for (i = 0; i < tx->nr; i++)
+		tx->actions[i]->result.unsynced =
+			tx->actions[i]->type == DTL_ACTION_BACKUP && !done;
+	return check_cancel(tx);
+}
+
 /**
  * struct question - what the kernel is asked.
  * @tx: the transaction
@@ -448,6 +467,8 @@ static int execute(struct dtrack_transaction *tx)
 		ret = allocate(tx);
 	if (!ret)
 		ret = plan(tx);
+	if (!ret)
+		ret = write_back(tx);
 	if (!ret)
 		ret = prepare(tx);
 	if (!ret)

@@ -215,6 +215,24 @@ int dtrack_fs_new(struct dtrack *h, const struct dtrack_dev *devs,
 	return find_all(h, devs, nr, true, result);
 }
 
+int dtl_fs_find(struct dtrack *h, const struct dtrack_dev *devs,
+		unsigned int nr, struct dtrack_fs **result)
+{
+	return find_all(h, devs, nr, false, result);
+}
+
+int *dtl_fs_files(const struct dtrack_fs *fs, unsigned int *nr)
+{
+	int *files = calloc(fs->nr + 1, sizeof(*files));
+	unsigned int i;
+
+	*nr = 0;
+	for (i = 0; files && i < fs->nr; i++)
+		if (fs->place[i].fd >= 0)
+			files[(*nr)++] = fs->place[i].fd;
+	return files;
+}
+
 void dtrack_fs_free(struct dtrack_fs *fs)
 {
 	unsigned int i;

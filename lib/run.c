@@ -2,7 +2,8 @@
 /*
  * run.c - a backup run from its freeze to its end.
  *
- *	1. checks: options, bitmap, source, target.  Nothing changes.
+ *	1. checks: options, bitmap, source, target.  Nothing changes.  Mounted
+ *	   file systems are synced: what was written to them is in the copy.
  *	2. manifest 'incomplete' with the id that the freeze will have, where the
  *	   target fits the bitmap.
  *	3. freeze: a successor records from here on.
@@ -560,6 +561,14 @@ int dtl_run_end(struct dtrack_run *run, int ret)
 	return ret;
 }
 
+/* What its caller has frozen was written then. */
+static void write_back(struct dtrack_run *run)
+{
+	if (!(run->options.flags & DTRACK_RUN_FROZEN))
+		run->result.unsynced = !dtl_sync(run->h, &run->dev, 1,
+						 &run->cancel);
+}
+
 int dtrack_run_execute(struct dtrack_run *run)
 {
 	int ret;
@@ -568,6 +577,10 @@ int dtrack_run_execute(struct dtrack_run *run)
 		return dtl_fail(run->h, -EINVAL, NULL,
 				"A run can be executed once");
 	ret = check_cancel(run);
+	if (!ret)
+		write_back(run);
+	if (!ret)
+		ret = check_cancel(run);
 	if (!ret)
 		ret = take(run);
 	if (!ret)

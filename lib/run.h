@@ -233,4 +233,42 @@ void dtl_run_settle_consistency(struct dtrack_run *run);
 int dtl_fsfreeze(struct dtrack *h, const struct dtrack_dev *devs,
 		 unsigned int nr, int (*call)(void *opaque), void *opaque);
 
+/**
+ * dtl_fs_find() - find the file systems on devices, as far as possible.
+ * @h: the handle
+ * @devs: the devices, as for dtrack_fs_new()
+ * @nr: number of them
+ * @fs: result; dtrack_fs_free() it
+ *
+ * Unlike dtrack_fs_new() leaves out what cannot be opened, and does not care
+ * whether something else uses a device.
+ *
+ * Return: 0 or -ENOMEM with words.
+ */
+int dtl_fs_find(struct dtrack *h, const struct dtrack_dev *devs,
+		unsigned int nr, struct dtrack_fs **fs);
+
+/**
+ * dtl_fs_files() - the open files of file systems.
+ * @fs: the file systems; owns the files
+ * @nr: result: number of files
+ *
+ * Return: an array with room for one more, to be free()d, or NULL without memory.
+ */
+int *dtl_fs_files(const struct dtrack_fs *fs, unsigned int *nr);
+
+/**
+ * dtl_sync() - have what file systems on devices keep in memory written.
+ * @h: the handle; its words stay
+ * @devs: the devices, as for dtrack_fs_new()
+ * @nr: number of them
+ * @cancel: set from outside: do not wait any more
+ *
+ * Waits for half a minute at most.
+ *
+ * Return: whether all was written.
+ */
+bool dtl_sync(struct dtrack *h, const struct dtrack_dev *devs, unsigned int nr,
+	      const atomic_int *cancel);
+
 #endif

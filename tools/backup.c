@@ -140,6 +140,8 @@ static int tell(struct call *call, struct dtrack_dev dev,
 	dtrack_run_result(run, &r, sizeof(r));
 	if (r.state != DTRACK_RUN_COMPLETED)
 		print_error_line(call, dtrack_errmsg(call->h));
+	if (r.unsynced && r.state == DTRACK_RUN_COMPLETED)
+		print_line(call, LOG_WARNING, unsynced_words);
 	if (call->json)
 		result_json(call, dev, &r);
 	else

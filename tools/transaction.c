@@ -330,6 +330,20 @@ static void warn_live(struct job *job)
 	}
 }
 
+static void warn_unsynced(struct job *job)
+{
+	unsigned int i;
+
+	for (i = 0; i < job->doc.nr; i++) {
+		struct dtrack_action_result r = result(job, i);
+
+		if (r.unsynced && r.state == DTRACK_RUN_COMPLETED) {
+			print_line(job->call, LOG_WARNING, unsynced_words);
+			return;
+		}
+	}
+}
+
 /* A line for each run that did not complete; of what never began, one. */
 static void print_errors(struct job *job, const char *why)
 {
@@ -381,8 +395,10 @@ static int tell(struct job *job, int err)
 				   dtrack_errmsg(call->h));
 		print_errors(job, dtrack_errmsg(call->h));
 	}
-	if (effect)
+	if (effect) {
 		warn_live(job);
+		warn_unsynced(job);
+	}
 	if (call->json)
 		result_json(job, state, error);
 	else

@@ -75,6 +75,9 @@ bool names_target(const char *name)
 	return strchr(name, '/') && !stat(name, &st) && S_ISREG(st.st_mode);
 }
 
+const char unsynced_words[] =
+	"the mounted file systems could not write back in time what they keep in memory: it may not be in the copy";
+
 const char *state_word(int state)
 {
 	return state == DTRACK_RUN_COMPLETED ? "completed" :

@@ -41,6 +41,9 @@ const char *word_list(const struct word *words, char *buf);
  */
 bool names_target(const char *name);
 
+/** What is said of a run whose 'unsynced' is set. */
+extern const char unsynced_words[];
+
 /** state_word() - what an enum dtrack_run_state is called. */
 const char *state_word(int state);
 
