@@ -475,14 +475,35 @@ int store_sweep(struct store *s)
 	return s->why[0] && !first ? -EIO : first;
 }
 
+/* Somebody's folder whose name is like that of a chain has no restore point. */
+static bool counts(const struct chain *c)
+{
+	return !c->broken[0] && chain_length(c);
+}
+
+/* What has no point.json is somebody's, or has lost it: what is in it may be good. */
+static bool is_ours(struct store *s, const struct chain *c)
+{
+	unsigned int i;
+
+	for (i = 0; i < c->nr; i++) {
+		if (c->point[i].state != POINT_PARTIAL)
+			continue;
+		warn(s, "chain '%s' is kept: '%s' in it has no " POINT_FILE,
+		     c->name, c->point[i].name);
+		return false;
+	}
+	return c->nr > 0;
+}
+
 unsigned int store_prune(struct store *s, uint64_t keep)
 {
 	unsigned int i = s->nr, nr = 0;
 
 	s->why[0] = '\0';
 	for (; i && keep; i--)
-		keep -= !s->chain[i - 1].broken[0];
+		keep -= counts(&s->chain[i - 1]);
 	while (i--)
-		nr += !remove_chain(s, i);
+		nr += is_ours(s, &s->chain[i]) && !remove_chain(s, i);
 	return nr;
 }

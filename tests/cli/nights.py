@@ -417,6 +417,30 @@ def case_run_foreign_files():
     true(os.path.exists(os.path.join(n.folder, n.chain, "000001-x", "gold")), "in a chain")
 
 
+def case_run_prune_folders_of_others():
+    """A folder with a chain's name counts as none, and one in a chain keeps it."""
+    n = Nights(keep=1, full_every="2 runs")
+    n.night("full", FIRST)
+    first = n.chain
+    gold = os.path.join(n.folder, first, "000005-20200101T000000Z", "gold")
+    other = "000009-20200101T000000Z"
+    for path in gold, os.path.join(n.folder, other, "gold"):
+        os.makedirs(path)
+
+    def night(kind):
+        n.change()
+        r = n.run()
+        n.generation += 1
+        true(r.status == 0 and f": {kind} copy " in r.err and "removed" not in r.err, r.err)
+        return r.err
+    night("incremental")
+    equal([first, other], n.chains())
+    said = night("full")
+    true(f"chain '{first}' is kept: '000005-20200101T000000Z' in it has no point.json\n" in said,
+         said)
+    true(os.path.exists(gold) and {first, other} < set(n.chains()), n.chains())
+
+
 def case_run_verify():
     """A copy of an image that has rotted is found when it is read back; then
     the chain ends, and no old one is removed."""
