@@ -10,6 +10,7 @@
 #include "hold.h"
 #include "night.h"
 #include "signals.h"
+#include "words.h"
 
 /* ---- The runs ----------------------------------------------------------- */
 
@@ -163,15 +164,19 @@ static bool execute(struct night *n, struct dtrack_transaction *tx)
 static void count(struct night *n, const struct dtrack_transaction *tx)
 {
 	struct dtrack_action_result r;
+	bool unsynced = false;
 	unsigned int i;
 
 	for (i = 0; i < n->c->nr; i++) {
 		if (dtrack_transaction_result(tx, i, &r, sizeof(r)))
 			continue;
+		unsynced = unsynced || r.unsynced;
 		n->point.image[i].copied = r.bytes_copied;
 		n->bytes_copied += r.bytes_copied;
 		n->bytes_total += r.bytes_total;
 	}
+	if (unsynced)
+		night_warn(n, "%s", unsynced_words);
 }
 
 /* All devices at one moment, and all of them or none. */

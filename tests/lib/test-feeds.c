@@ -325,10 +325,10 @@ int main(void)
 		{ "feeds-btrfs-unknown", test_btrfs_unknown },
 		{ "feeds-bcachefs", test_bcachefs },
 		{ "feeds-no-device", test_none },
-		{ "use-of-a-mount-elsewhere", test_use_of_a_mount },
-		{ "use-by-a-process", test_use_by_a_process },
-		{ "use-as-swap", test_use_as_swap },
-		{ "mount-options-unescaped", test_options },
+		{ "feeds-use-of-a-mount-elsewhere", test_use_of_a_mount },
+		{ "feeds-use-by-a-process", test_use_by_a_process },
+		{ "feeds-use-as-swap", test_use_as_swap },
+		{ "feeds-mount-options", test_options },
 		{ 0 },
 	};
 	struct statx stx;
