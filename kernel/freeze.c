@@ -301,16 +301,20 @@ void dtr_named_reclaim_run(struct dtr_tracker *t, const void *owner, u64 run)
 	mutex_unlock(&t->mutex);
 }
 
-/* Whether all of a range is in the set of @n's freeze, by whole granules. */
-static bool range_in_set(const struct dtr_named *n,
+/*
+ * Whether all of a range is in the set of @n's freeze, by whole granules.  A
+ * device of @size bytes that has shrunk since cuts the last one.
+ */
+static bool range_in_set(const struct dtr_named *n, u64 size,
 			 const struct dtrack_range *range)
 {
 	const struct dtr_bitmap *base = &n->base;
 	u64 first, last, clean;
 
+	size = min(size, base->size);
 	if (!range->length ||
-	    !dtr_range_valid(range->start, range->length, base->size) ||
-	    !dtr_range_is_granular(range->start, range->length, base->size,
+	    !dtr_range_valid(range->start, range->length, size) ||
+	    !dtr_range_is_granular(range->start, range->length, size,
 				   base->shift))
 		return false;
 	if (n->freeze->set == DTRACK_SET_ALL)
@@ -362,7 +366,7 @@ int dtr_named_report(struct dtr_tracker *t, const char *name,
 	if (!r && n->freeze->void_run)
 		r = -ESTALE;
 	for (i = 0; !r && i < nr; i++)
-		if (!range_in_set(n, &ranges[i]))
+		if (!range_in_set(n, t->size, &ranges[i]))
 			r = -EINVAL;
 	if (!r && dtr_freeze_keeps_todo(n->freeze))
 		r = take_ranges(n, ranges, nr);

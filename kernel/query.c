@@ -63,6 +63,19 @@ static u64 united_bytes(const struct dtr_bitmap *bm,
 	return bytes;
 }
 
+/* Dirty bytes of the frozen @bm on a device of @size bytes: it may shrink. */
+static u64 frozen_bytes(const struct dtr_bitmap *bm, u64 size)
+{
+	u64 bytes, last = (size - 1) >> bm->shift;
+
+	if (bm->size <= size)
+		return dtr_bitmap_dirty_bytes(bm);
+	bytes = dtr_bitmap_count_range(bm, 0, last) << bm->shift;
+	if (dtr_bitmap_get(bm, last))
+		bytes -= ((last + 1) << bm->shift) - size;
+	return bytes;
+}
+
 static void owner_info(const struct dtr_freeze *f,
 		       struct dtrack_bitmap_info *info)
 {
@@ -108,7 +121,8 @@ void dtr_named_info_locked(struct dtr_tracker *t, struct dtr_named *n,
 		info->flags |= DTRACK_BITMAP_INCONSISTENT;
 	if (dtr_tracker_readonly(t))
 		info->flags |= DTRACK_BITMAP_READONLY;
-	info->count = united_bytes(&n->base, f ? NULL : live);
+	info->count = f ? frozen_bytes(&n->base, t->size) :
+			  united_bytes(&n->base, live);
 	if (!f)
 		return;
 	info->flags |= DTRACK_BITMAP_BUSY;
@@ -157,20 +171,22 @@ int dtr_tracker_info(struct dtr_tracker *t, struct dtrack_ioc_info *arg,
 	return nr > room ? -EMSGSIZE : 0;
 }
 
+/* Cut at @size, the device's: a frozen @bm may be longer. */
 static u32 fill_extents(const struct dtr_bitmap *bm,
-			const struct dtr_bitmap *live, u64 *cursor,
+			const struct dtr_bitmap *live, u64 size, u64 *cursor,
 			struct dtrack_range *ranges, u32 room)
 {
 	struct dtr_extent ext;
 	u32 nr;
 
 	for (nr = 0; nr < room; nr++) {
-		if (!dtr_extent_next(bm, live, *cursor, &ext)) {
+		if (!dtr_extent_next(bm, live, *cursor, &ext) ||
+		    ext.start >= size) {
 			*cursor = bm->size;
 			break;
 		}
 		ranges[nr].start = ext.start;
-		ranges[nr].length = ext.len;
+		ranges[nr].length = min(ext.len, size - ext.start);
 		*cursor = ext.start + ext.len;
 	}
 	return nr;
@@ -212,7 +228,7 @@ static int extents_locked(struct dtr_tracker *t, struct dtrack_ioc_extents *arg,
 	}
 	if (arg->cursor > bm->size)
 		return -EINVAL;
-	arg->nr = fill_extents(bm, live, &arg->cursor, ranges, room);
+	arg->nr = fill_extents(bm, live, t->size, &arg->cursor, ranges, room);
 	return 0;
 }
 

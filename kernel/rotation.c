@@ -64,6 +64,21 @@ static struct dtr_epoch *current_epoch(struct dtr_tracker *t)
 					 lockdep_is_held(&t->mutex));
 }
 
+/*
+ * Makes everything dirty in @n because marks are missing, and steps the
+ * generation, once: the next fold may find the overflow still there.
+ */
+static void lose(struct dtr_named *n)
+{
+	struct dtr_bitmap *to = dtr_named_recorder(n);
+	u64 clean;
+
+	if (!dtr_bitmap_next_clean(to, 0, &clean))
+		return;
+	dtr_bitmap_set_all(to);
+	n->generation++;
+}
+
 /* Unites a map that nobody marks any more with what recorded under it. */
 static void fold(struct dtr_tracker *t, const struct dtr_bitmap *map)
 {
@@ -76,7 +91,7 @@ static void fold(struct dtr_tracker *t, const struct dtr_bitmap *map)
 		if (!n->recording)
 			continue;
 		if (all) {
-			dtr_bitmap_set_all(to);
+			lose(n);
 		} else if (map->nr_bits) {
 			dtr_bitmap_merge(to, map);
 			to->nr_degraded += dtr_bitmap_nr_degraded(map);

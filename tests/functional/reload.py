@@ -366,7 +366,8 @@ def two_trackers_of_one_range():
 @case
 def resize_frozen_between_load_and_resume():
     """This test will freeze after a smaller table has been loaded: resume does
-    not fail, and the run ends with what there still is."""
+    not fail, extents and counts end with the device, also within a granule, and
+    the run ends with what there still is."""
     t = tracked()
     write_w(t)
     t.load('dirtytrack', t.line(), 3 * M)
@@ -374,9 +375,25 @@ def resize_frozen_between_load_and_resume():
     t.fill(64 * K)
     t.resume(dm.SKIP_LOCKFS)
     t.fill(2 * M + 256 * K)
+    same(t.extents(), [(0, 64 * K), (M, 64 * K), (2 * M, 128 * K)], 'frozen')
+    same((t.info().count, t.info().bytes), (256 * K, 4 * M), 'count, bytes')
     t.reclaim(run=run_id)
     same(t.dirty(), bits('0-1 16 32-33 36'), 'dirty')
     same(t.info().bytes, 3 * M, 'bytes')
+    size = 2 * M + 64 * K + 512
+    t.load('dirtytrack', t.line(), size)
+    run_id = t.freeze(mode=abi.ALWAYS)
+    t.resume(dm.SKIP_LOCKFS)
+    last = 2 * M, 64 * K + 512
+    same(t.extents(), [(0, 128 * K), (M, 64 * K), last], 'frozen')
+    same(t.ctl.extents(t.dev, 'b', room=1), t.extents(), 'one by one')
+    same((t.info().count, t.info().bytes), (256 * K + 512, 3 * M), 'count')
+    for beyond in (2 * M, 128 * K), (2 * M + 64 * K, 1024), (size, 64 * K):
+        with fails('EINVAL'):
+            t.report([beyond], run=run_id)
+    t.report([(0, 128 * K), last], run=run_id)
+    t.abdicate(run=run_id)
+    same(t.extents(), [(M, 64 * K)], 'what was not reported')
 
 
 @case

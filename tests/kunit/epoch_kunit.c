@@ -5,6 +5,7 @@
  * User-mode Linux has one CPU and nothing races there by itself: what happens
  * in the middle of something happens because a hook makes it so, every time.
  */
+#include <linux/prandom.h>
 #include <linux/random.h>
 
 #include "fixture.h"
@@ -666,7 +667,7 @@ static void fold_without_memory_dirties_the_leaf(struct kunit *test)
 
 /* ---- Beyond the live map ---- */
 
-/* E12: rather everything dirty than a mark dropped. */
+/* E12: rather everything dirty than a mark dropped; the generation tells. */
 static void mark_beyond_the_map_makes_all_dirty(struct kunit *test)
 {
 	struct dtk_dev *dev = dtk_dev_create_with(test, DTK_SIZE, "b");
@@ -678,6 +679,8 @@ static void mark_beyond_the_map_makes_all_dirty(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, READ_ONCE(dev->t->clock.overflow));
 	DTK_EXPECT_DIRTY(dev, "b", DTK_ALL);
 	DTK_EXPECT_DIRTY(dev, "off", "");
+	KUNIT_EXPECT_EQ(test, 2, dtk_info(dev, "b")->generation);
+	KUNIT_EXPECT_EQ(test, 1, dtk_info(dev, "off")->generation);
 	KUNIT_EXPECT_FALSE(test, READ_ONCE(dev->t->clock.overflow));
 	/* Once: a later clear holds, but for the write that is still going. */
 	KUNIT_EXPECT_EQ(test, 0, dtk_named_clear(dev->t, "b"));

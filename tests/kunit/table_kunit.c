@@ -294,6 +294,7 @@ static void resume_without_memory_makes_all_dirty(struct kunit *test)
 {
 	const struct dtk_line line = { .size = 5 * MIB };
 	struct dtk_dev *dev = dev_with_all_states(test);
+	u64 generation = dtk_info(dev, "idle")->generation;
 	struct dtk_load load;
 
 	KUNIT_ASSERT_EQ(test, 0, dtk_load_begin(dev, &line, &load));
@@ -311,6 +312,8 @@ static void resume_without_memory_makes_all_dirty(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, READ_ONCE(dev->t->clock.overflow));
 	DTK_EXPECT_DIRTY(dev, "idle", "0-79");
 	KUNIT_EXPECT_FALSE(test, READ_ONCE(dev->t->clock.overflow));
+	KUNIT_EXPECT_EQ(test, generation + 1,
+			dtk_info(dev, "idle")->generation);
 	DTK_EXPECT_DIRTY(dev, "fine", "0-1279");
 	DTK_EXPECT_DIRTY(dev, "busy", DTK_W);
 	DTK_EXPECT_SUCCESSOR(dev, "busy", "0-79");

@@ -391,7 +391,8 @@ struct dtrack_range {
  * @nr: number of ranges, 0..DTRACK_MAX_RANGES
  * @reserved: must be 0
  * @ranges: array of struct dtrack_range, each of whole granules (the end of the
- *	content counts as one) and inside the set; EINVAL otherwise
+ *	content, or of a device that has shrunk, counts as one) and inside the
+ *	set; EINVAL otherwise
  *
  * To be called after the target is flushed: what is reported is forgotten at
  * the end of an 'always' run.  All ranges are checked before any is taken; on
@@ -422,7 +423,8 @@ struct dtrack_ioc_report {
  *	out: number of ranges given
  * @reserved: must be 0
  * @ranges: array of struct dtrack_range: ascending, not adjacent, cut at the
- *	end of the content.  A run that the cursor cuts off goes on.
+ *	end of the content and of the device.  A run that the cursor cuts off goes
+ *	on.
  * @generation: in: 0, or the generation that the reader relies on (ESTALE
  *	when it is another one); out: the bitmap's
  *
