@@ -19,6 +19,7 @@
 #include <linux/slab.h>
 
 #include "claim.h"
+#include "compat.h"
 #include "continuity.h"
 #include "lifecycle.h"
 #include "plan.h"
@@ -302,6 +303,8 @@ static int target_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 		return r;
 	ti->per_io_data_size = sizeof(struct dtr_write);
 	ti->num_flush_bios = 1;
+	/* They change nothing; the data of a flush that has some is mapped. */
+	dtr_compat_flush_bypasses_map(ti);
 	ti->num_discard_bios = 1;
 	ti->num_secure_erase_bios = 1;
 	ti->num_write_zeroes_bios = 1;
@@ -537,8 +540,10 @@ static int target_message(struct dm_target *ti, unsigned int argc, char **argv,
 static struct target_type dirtytrack_target = {
 	.name = "dirtytrack",
 	.version = { 1, 0, 0 },
+	/* Atomic writes: a bio is never split here, max_io_len is not set. */
 	.features = DM_TARGET_SINGLETON | DM_TARGET_PASSES_INTEGRITY |
-		    DM_TARGET_NOWAIT | DM_TARGET_PASSES_CRYPTO,
+		    DM_TARGET_NOWAIT | DM_TARGET_PASSES_CRYPTO |
+		    DM_TARGET_ATOMIC_WRITES,
 	.module = THIS_MODULE,
 	.ctr = target_ctr,
 	.dtr = target_dtr,

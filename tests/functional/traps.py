@@ -4,6 +4,7 @@ devices, noflush, swap, queue limits, everything at once."""
 import ctypes
 import errno
 import fcntl
+import glob
 import mmap
 import os
 import struct
@@ -94,6 +95,126 @@ def trap_zoned_device():
     dm.cleanup.callback(run, 'modprobe', '-r', 'null_blk')
     with fails('EOPNOTSUPP'):
         Dm(new_name(), 64 * M, 'dirtytrack', '/dev/nullb0 0')
+
+
+# ---- Nothing of the device below is taken away ----
+
+def _attributes(path):
+    """What sysfs says of a disk's queue, integrity and inline encryption. A
+    scheduler and its depth are of requests, which a mapped device has none of."""
+    found = {}
+    top = f'/sys/block/{os.path.basename(path)}'
+    for folder in 'queue', 'integrity', 'queue/crypto':
+        for where, _, names in os.walk(f'{top}/{folder}'):
+            for name in names:
+                try:
+                    with open(os.path.join(where, name)) as file:
+                        found[os.path.relpath(os.path.join(where, name),
+                                              top)] = file.read()
+                except OSError as e:
+                    found[name] = errno.errorcode[e.errno]
+    return found
+
+
+def _scsi_debug(*options):
+    """A disk with all that one can have; None where there is no such module."""
+    done = run('modprobe', 'scsi_debug', 'dev_size_mb=64', 'sector_size=4096',
+               *options, status=None)
+    if done.returncode:
+        return None
+    dm.cleanup.callback(_without_scsi_debug)
+    pattern = '/sys/bus/pseudo/drivers/scsi_debug/adapter*/host*/target*/*/block/*'
+    wait_for(lambda: glob.glob(pattern), 'the disk of scsi_debug')
+    path = f'/dev/{os.path.basename(glob.glob(pattern)[0])}'
+    wait_for(lambda: os.path.exists(path), path)
+    return path
+
+
+def _without_scsi_debug():
+    wait_for(lambda: not run('modprobe', '-r', 'scsi_debug',
+                             status=None).returncode, 'the end of scsi_debug')
+
+
+def _lower_disks():
+    """Path and size of each device below that this kernel can make."""
+    yield Loop(64 * M).path, 64 * M
+    path = _scsi_debug('dif=1', 'dix=1', 'lbpu=1', 'lbpws=1', 'physblk_exp=1',
+                       'opt_blks=64', 'atomic_wr=1') or \
+        _scsi_debug('dif=1', 'dix=1', 'lbpu=1', 'lbpws=1')
+    if path:
+        yield path, 64 * M
+
+
+@case
+def trap_attributes_of_the_device_below():
+    """This test will compare all queue, integrity and encryption attributes of a
+    tracked device with those of dm-linear over the same: they are equal."""
+    for path, size in _lower_disks():
+        linear = Dm(new_name(), size, 'linear', f'{path} 0')
+        wanted = _attributes(linear.path)
+        linear.remove()
+        t = Tracked(path, size)
+        same(_attributes(t.path), wanted, f'attributes over {path}')
+        true(len(wanted) > 20, 'many attributes')
+        t.ctl.close()
+        t.remove()
+
+
+@case(kernels=STOCK_KERNELS)
+def trap_atomic_writes():
+    """This test will write atomically through dm-linear and through a tracked
+    device: if the one can, so can the other, and marks."""
+    path = _scsi_debug('atomic_wr=1')
+    if not path:
+        raise Skip('this kernel has no scsi_debug with atomic writes')
+    buf = mmap.mmap(-1, 8 * K)
+    buf.write(b'\x77' * 8 * K)
+
+    def write_atomically(path):
+        fd = os.open(path, os.O_RDWR | os.O_DIRECT)
+        try:
+            return os.pwritev(fd, [buf], 64 * K, 0x40)  # RWF_ATOMIC
+        except OSError as e:
+            return errno.errorcode[e.errno]
+        finally:
+            os.close(fd)
+
+    linear = Dm(new_name(), 64 * M, 'linear', f'{path} 0')
+    wanted = write_atomically(linear.path)
+    linear.remove()
+    t = Tracked(path, 64 * M, bitmaps={'b': 64 * K})
+    same(write_atomically(t.path), wanted, 'an atomic write')
+    same(t.dirty(), {1} if wanted == 8 * K else set(), 'dirty')
+    print(f'# atomic writes through dm-linear: {wanted}', flush=True)
+
+
+@case
+def trap_flushes_are_not_doubled():
+    """This test will write with flushes of all kinds through dm-linear and
+    through a tracked device: the device below gets as many requests."""
+    loop = Loop(4 * M)
+    buf = mmap.mmap(-1, 4 * K)
+
+    def requests(path):
+        stat = f'/sys/block/{os.path.basename(loop.path)}/stat'
+        fd = os.open(path, os.O_RDWR | os.O_DIRECT)
+        before = open(stat).read().split()
+        for i in range(50):
+            os.pwritev(fd, [buf], i * 64 * K)
+            os.fsync(fd)
+            os.pwritev(fd, [buf], i * 64 * K, os.RWF_DSYNC)
+            os.fsync(fd)
+        after = open(stat).read().split()
+        os.close(fd)
+        # writes, and flushes
+        return [int(after[i]) - int(before[i]) for i in (4, 15)]
+
+    linear = Dm(new_name(), 4 * M, 'linear', f'{loop.path} 0')
+    wanted = requests(linear.path)
+    linear.remove()
+    t = Tracked(loop, bitmaps={'b': 64 * K})
+    same(requests(t.path), wanted, 'writes and flushes')
+    same(t.dirty(), set(range(50)), 'dirty')
 
 
 # ---- T8: noflush ----

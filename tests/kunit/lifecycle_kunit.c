@@ -347,7 +347,12 @@ static void cell_enter(struct cell *c, enum state state)
 }
 
 /* A row of @ops by a state, and its number plus one as the parameter. */
+#ifdef DTK_HAVE_TEST_IN_GENERATOR
+static const void *cell_gen_params(struct kunit *test, const void *prev,
+				   char *desc)
+#else
 static const void *cell_gen_params(const void *prev, char *desc)
+#endif
 {
 	unsigned long nr = (unsigned long)prev;
 

@@ -2,6 +2,7 @@
 /*
  * transaction_kunit.c - many actions at one point in time, or none (I6, E10).
  */
+#include <linux/prandom.h>
 #include <linux/random.h>
 
 #include "fixture.h"
