@@ -9,7 +9,7 @@ O	:= $(CURDIR)/build
 
 export PREFIX DESTDIR O
 
-.PHONY: all tools module manual demo check bench soak mutants lint install deb clean help
+.PHONY: all tools module manual demo check canary bench soak mutants lint install deb clean help
 
 all: tools module manual	## library, command, manual, module for this kernel
 
@@ -33,6 +33,11 @@ check:				## all tests, last line: N passed, N failed, N skipped
 	tests/setup
 	$(MAKE) -s -j$(shell nproc) tools
 	tests/run
+
+canary:				## the module in a PREEMPT_RT and in the newest kernel; not in check
+	tests/setup
+	$(MAKE) -s tools
+	tests/canary/run
 
 bench:				## cost of the write path, bitmap core and copies
 	tests/setup

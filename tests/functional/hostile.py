@@ -137,7 +137,7 @@ def hostile_ioctls_64_bit():
 
 
 # User-mode Linux runs no 32-bit programs.
-@case(kernels=('6.1', '6.12'))
+@case(kernels=STOCK_KERNELS)
 def hostile_ioctls_32_bit():
     """This test will do the same as a 32-bit program."""
     _sweep(f'{BUILD}/ioctl-sweep-32')

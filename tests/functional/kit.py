@@ -18,10 +18,32 @@ import abi
 import dm
 from dm import G, K, M, SECTOR, Delay, Dm, Loop, cleanup
 
-ALL_KERNELS = ('uml', 'uml-debug', '6.1', '6.12')
+
+class Kernel:
+    """A row of tests/vm/kernels."""
+
+    def __init__(self, line):
+        self.name, self.backend, self.source, can = line.split()
+        self.can = can.split(',')
+
+
+def _kernels():
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                        '../vm/kernels')
+    with open(path) as file:
+        rows = [Kernel(line) for line in file
+                if line.strip() and not line.startswith('#')]
+    return {row.name: row for row in rows}
+
+
+KERNELS = _kernels()
+ALL_KERNELS = tuple(KERNELS)
+STOCK_KERNELS = tuple(n for n, k in KERNELS.items() if k.backend == 'qemu')
+# uml-small is a flavour of uml
 KERNEL = os.environ.get('DTR_FLAVOUR') or os.environ.get('DTR_KERNEL', 'uml')
-DEBUG = KERNEL == 'uml-debug'
-QEMU = KERNEL in ('6.1', '6.12')
+_kernel = KERNELS[os.environ.get('DTR_KERNEL', 'uml')]
+DEBUG = 'debug' in _kernel.can
+QEMU = _kernel.backend == 'qemu'
 
 cases = {}
 

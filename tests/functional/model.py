@@ -1287,7 +1287,7 @@ class Events:
 
 # A thousand steps of uml take ten seconds.
 STEPS = int(os.environ.get('DTR_STEPS') or
-            {'uml-debug': 120, '6.1': 80, '6.12': 80}.get(KERNEL, 600))
+            (80 if QEMU else 120 if DEBUG else 600))
 
 
 def sequence(steps, value, **weights):

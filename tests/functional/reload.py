@@ -20,7 +20,7 @@ def identity(t):
 
 
 def reloads():
-    return {'uml': 1000, 'uml-debug': 200}.get(KERNEL, 150)
+    return 150 if QEMU else 200 if DEBUG else 1000
 
 
 @case(limit=120)

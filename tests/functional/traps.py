@@ -86,7 +86,7 @@ def _pwrite_nowait(fd, buf, offset):
         return False
 
 
-@case(kernels=('6.1', '6.12'))
+@case(kernels=STOCK_KERNELS)
 def trap_zoned_device():
     """This test will load a table over a zoned device: refused, for a zone's
     reset has no sectors."""
@@ -118,6 +118,8 @@ def _attributes(path):
 
 def _scsi_debug(*options):
     """A disk with all that one can have; None where there is no such module."""
+    # there is no udev that would load the disks' driver
+    run('modprobe', 'sd_mod', status=None)
     done = run('modprobe', 'scsi_debug', 'dev_size_mb=64', 'sector_size=4096',
                *options, status=None)
     if done.returncode:
@@ -300,7 +302,7 @@ def trap_tracker_over_tracker():
 
 # ---- T10: memory that comes from us ----
 
-@case(kernels=('6.1', '6.12'), limit=120)
+@case(kernels=STOCK_KERNELS, limit=120)
 def trap_swap_on_tracked_device():
     """This test will swap to a tracked device without a reserve of leaves: what
     a process had is what it gets back, and what was swapped out is dirty."""

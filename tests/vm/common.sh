@@ -34,6 +34,27 @@ logged() {
 	return "$rc"
 }
 
+# kernel_names WORD - the kernels of the table that can do WORD (empty: all), on
+# one line.
+kernel_names() {
+	awk -v word="$1" '!/^#/ && NF && (word == "" || "," $4 "," ~ "," word ",") {
+		printf "%s%s", sep, $1; sep = " " } END { print "" }' "$vm_dir/kernels"
+}
+
+# find_kernel NAME - sets kernel_backend, kernel_source and kernel_can.
+find_kernel() {
+	# shellcheck disable=SC2034 # for the caller
+	read -r kernel_backend kernel_source kernel_can < <(
+		awk -v name="$1" '!/^#/ && $1 == name { print $2, $3, $4 }' \
+			"$vm_dir/kernels") ||
+		die "unknown kernel '$1': expected one of $(kernel_names "")"
+}
+
+# kernel_is WORD - whether the kernel that was found can do that.
+kernel_is() {
+	[[ ,$kernel_can, == *,$1,* ]]
+}
+
 # lock_cache NAME - hold an exclusive lock on one cache entry until exit, so
 # that two runs never build the same kernel side by side.
 lock_cache() {
