@@ -406,15 +406,6 @@ int store_begin(const struct store *s, const char *chain, const char *point)
 				0644);
 }
 
-int store_end(const struct store *s)
-{
-	char path[CHAIN_PATH_LEN];
-
-	if (unlink(chain_path(path, s, MAKING, NULL, NULL)))
-		return errno == ENOENT ? 0 : -errno;
-	return dtl_sync_folder(s->folder);
-}
-
 /* Whether the last run that did not come to an end was making it. */
 static bool is_begun(const struct store *s, const char *chain,
 		     const char *point)
@@ -484,10 +475,16 @@ int store_sweep(struct store *s)
 	return s->why[0] && !first ? -EIO : first;
 }
 
+/* Whoever renames a chain, or copies it, does so to keep it. */
+static bool has_its_name(const struct chain *c)
+{
+	return c->nr && !strcmp(c->name, c->point[0].name);
+}
+
 /* Somebody's folder whose name is like that of a chain has no restore point. */
 static bool counts(const struct chain *c)
 {
-	return !c->broken[0] && chain_length(c);
+	return !c->broken[0] && chain_length(c) && has_its_name(c);
 }
 
 /* What has no point.json is somebody's, or has lost it: what is in it may be good. */
@@ -502,7 +499,10 @@ static bool is_ours(struct store *s, const struct chain *c)
 		     c->name, c->point[i].name);
 		return false;
 	}
-	return c->nr > 0;
+	if (c->nr && !has_its_name(c))
+		warn(s, "chain '%s' is kept: it does not have the name of its first restore point",
+		     c->name);
+	return has_its_name(c);
 }
 
 unsigned int store_prune(struct store *s, uint64_t keep)

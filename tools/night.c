@@ -296,13 +296,7 @@ static bool store_point(struct night *n, const char *chain, struct point *p)
 		ret = dtl_sync_folder(above);
 	if (!ret)
 		ret = point_store(folder, p);
-	if (ret)
-		return night_fail_file(n, ret, "write restore point", folder);
-	ret = store_end(&n->store);
-	if (ret)
-		night_warn(n, "Could not remove '%s/making': %s",
-			   n->store.folder, strerror(-ret));
-	return true;
+	return ret ? night_fail_file(n, ret, "write restore point", folder) : true;
 }
 
 /* ---- What an interrupted run has left ------------------------------------ */

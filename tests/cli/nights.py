@@ -441,6 +441,19 @@ def case_run_prune_folders_of_others():
     true(os.path.exists(gold) and {first, other} < set(n.chains()), n.chains())
 
 
+def case_run_prune_renamed():
+    """Who renames a chain wants to keep it, also by a name like a chain's."""
+    n = Nights(keep=1, full_every="1 runs")
+    n.night("full", FIRST)
+    kept = "000500-20200101T000000Z"
+    os.rename(os.path.join(n.folder, n.chain), os.path.join(n.folder, kept))
+    n.change()
+    r = n.run()
+    true(r.status == 0 and f"warning: chain '{kept}' is kept: it does not have the name of "
+         "its first restore point\n" in r.err and "removed" not in r.err, r.err)
+    equal(2, len(n.chains()), n.chains())
+
+
 def case_run_verify():
     """A copy of an image that has rotted is found when it is read back; then
     the chain ends, and no old one is removed."""
