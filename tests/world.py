@@ -380,10 +380,12 @@ class World:
                 return
             os.rename(os.path.join(self.folder, chain), os.path.join(self.folder, name))
             self.forget(chain)
+            self.others = {p: n for p, n in self.others.items()
+                           if not p.startswith(os.path.join(self.folder, chain) + "/")}
             self.says(f"{chain} is renamed to {name}")
             # whose name is still one of the job's: what it holds has a book, or none
             self.own(name)
-        elif kind != "chain":
+        elif kind != "chain" and chains:
             name = f"{self.rng.randrange(1, 999):06}-20200101T000000Z"
             if kind == "own point" and chains:
                 name = os.path.join(self.rng.choice(chains), name)
