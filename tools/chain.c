@@ -406,6 +406,15 @@ int store_begin(const struct store *s, const char *chain, const char *point)
 				0644);
 }
 
+int store_end(const struct store *s)
+{
+	char path[CHAIN_PATH_LEN];
+
+	if (unlink(chain_path(path, s, MAKING, NULL, NULL)))
+		return errno == ENOENT ? 0 : -errno;
+	return dtl_sync_folder(s->folder);
+}
+
 /* Whether the last run that did not come to an end was making it. */
 static bool is_begun(const struct store *s, const char *chain,
 		     const char *point)

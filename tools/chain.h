@@ -4,7 +4,7 @@
  *
  *	FOLDER/lock				held by the run that uses it
  *	FOLDER/status.json			how the last run ended
- *	FOLDER/making				CHAIN/POINT that was begun last
+ *	FOLDER/making				CHAIN/POINT that is not whole yet
  *	FOLDER/NUMBER-TIME/			a chain, named as its first point
  *	FOLDER/NUMBER-TIME/NUMBER-TIME/		a restore point
  *	FOLDER/NUMBER-TIME/broken		why it must not grow on
@@ -127,6 +127,16 @@ int chain_break(const struct store *s, struct chain *c, const char *why);
  * Return: 0 or a negative errno.
  */
 int store_begin(const struct store *s, const char *chain, const char *point);
+
+/**
+ * store_end() - note durably that the point is a whole one.
+ * @s: the store
+ *
+ * From here on store_sweep() keeps the point, whatever it loses.
+ *
+ * Return: 0 or a negative errno.
+ */
+int store_end(const struct store *s);
 
 /**
  * store_sweep() - remove what interrupted runs have left.

@@ -296,7 +296,13 @@ static bool store_point(struct night *n, const char *chain, struct point *p)
 		ret = dtl_sync_folder(above);
 	if (!ret)
 		ret = point_store(folder, p);
-	return ret ? night_fail_file(n, ret, "write restore point", folder) : true;
+	if (ret)
+		return night_fail_file(n, ret, "write restore point", folder);
+	ret = store_end(&n->store);
+	if (ret)
+		night_warn(n, "Could not remove '%s/making': %s",
+			   n->store.folder, strerror(-ret));
+	return true;
 }
 
 /* ---- What an interrupted run has left ------------------------------------ */

@@ -87,8 +87,6 @@ def case_run_last_point_without_its_file():
     lost, content = n.path(), n.content()
     os.remove(n.path("point.json"))
     edit(n.path("a.raw.dtrack"), state="incomplete")
-    with open(os.path.join(n.folder, "making"), "w") as f:
-        f.write(f"{n.chain}/000001-20240101T000000Z\n")
     empty = os.path.join(n.folder, "000001-20240101T000000Z")
     os.makedirs(os.path.join(empty, "gold"))
     r = n.run()
