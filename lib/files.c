@@ -60,6 +60,8 @@ int dtl_file_read(const char *path, size_t max, char **text, size_t *len)
 		ret = -EINVAL;
 	else if ((uint64_t)st.st_size > max)
 		ret = -EFBIG;
+	/* What the medium has of it now, also where it was just written. */
+	posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
 	if (!ret) {
 		*text = malloc((size_t)st.st_size + 1);
 		ret = *text ? read_all(fd, *text, (size_t)st.st_size, len) :

@@ -49,20 +49,34 @@ static uint64_t number(struct json_object *o, const char *key)
 	return dtl_json_u64(o, key, &n) ? n : 0;
 }
 
+static void tell_file(struct json_object *o, const struct dtl_qemu_info *info)
+{
+	struct json_object *name;
+
+	if (info->file && json_object_object_get_ex(o, "filename", &name))
+		info->file(info->opaque, json_object_get_string(name));
+}
+
 /* Of an image, or of a chain's first. */
 static bool read_info(int fd, struct dtl_qemu_info *info)
 {
 	struct json_object *it, *first;
+	size_t i, nr = 1;
 	bool good;
 
 	lseek(fd, 0, SEEK_SET);
 	it = json_object_from_fd(fd);
 	first = it;
-	if (json_object_is_type(it, json_type_array))
+	if (json_object_is_type(it, json_type_array)) {
+		nr = json_object_array_length(it);
 		first = json_object_array_get_idx(it, 0);
+	}
 	good = json_object_is_type(first, json_type_object) &&
 	       dtl_json_u64(first, "virtual-size", &info->size);
 	info->cluster = good ? number(first, "cluster-size") : 0;
+	for (i = 0; good && i < nr; i++)
+		tell_file(first == it ? it : json_object_array_get_idx(it, i),
+			  info);
 	json_object_put(it);
 	return good;
 }
@@ -153,7 +167,7 @@ int dtl_qemu_create(struct dtrack *h, const char *path, uint64_t size,
  * connection.  What it says goes to a file of ours.
  */
 static int serve(struct dtrack *h, const char *path, const char *format,
-		 const struct dtl_nbd_place *place, const char *complaints,
+		 bool direct, const struct dtl_nbd_place *place, const char *complaints,
 		 struct dtl_nbd **nbd)
 {
 	char *const command[] = {
@@ -161,6 +175,7 @@ static int serve(struct dtrack *h, const char *path, const char *format,
 		(char *)complaints,
 		"-f", (char *)format,
 		"--discard=unmap", "--detect-zeroes=off",
+		direct ? "--cache=none" : "--cache=writeback",
 		place->writable ? "--shared=1" : "--read-only",
 		(char *)path, NULL,
 	};
@@ -187,7 +202,8 @@ static int improve(struct dtrack *h, const char *name, int complaints, int err)
 }
 
 int dtl_qemu_serve(struct dtrack *h, const char *path, const char *format,
-		   const struct dtl_nbd_place *place, struct dtl_nbd **nbd)
+		   bool direct, const struct dtl_nbd_place *place,
+		   struct dtl_nbd **nbd)
 {
 	int ret, fd = memfd_create("complaints", MFD_CLOEXEC);
 	char complaints[64];
@@ -197,7 +213,7 @@ int dtl_qemu_serve(struct dtrack *h, const char *path, const char *format,
 				"Could not start qemu-nbd: %s", strerror(errno));
 	snprintf(complaints, sizeof(complaints), "/proc/%d/fd/%d", getpid(),
 		 fd);
-	ret = serve(h, path, format, place, complaints, nbd);
+	ret = serve(h, path, format, direct, place, complaints, nbd);
 	if (ret)
 		ret = improve(h, place->name, fd, ret);
 	dtl_close(fd);
@@ -225,7 +241,7 @@ static char *name_alone(const char *path)
 	return name;
 }
 
-int dtl_qemu_serve_alone(struct dtrack *h, const char *path,
+int dtl_qemu_serve_alone(struct dtrack *h, const char *path, bool direct,
 			 const struct dtl_nbd_place *place,
 			 struct dtl_nbd **nbd)
 {
@@ -234,7 +250,7 @@ int dtl_qemu_serve_alone(struct dtrack *h, const char *path,
 
 	if (!name)
 		return dtl_nomem(h);
-	ret = dtl_qemu_serve(h, name, "qcow2", place, nbd);
+	ret = dtl_qemu_serve(h, name, "qcow2", direct, place, nbd);
 	free(name);
 	return ret;
 }

@@ -13,11 +13,16 @@
 #define DTL_QEMU_CLUSTER	65536U
 
 /**
- * struct dtl_qemu_info - what an image is like.
+ * struct dtl_qemu_info - what an image is like.  The caller fills in the first two.
+ * @file: told of it, and then of each that it lies over, by the name that qemu
+ *	has for it; or NULL
+ * @opaque: handed to it
  * @size: bytes that it stands for
  * @cluster: bytes; what it has itself is clusters; 0 where there are none
  */
 struct dtl_qemu_info {
+	void (*file)(void *opaque, const char *name);
+	void *opaque;
 	uint64_t size;
 	uint64_t cluster;
 };
@@ -66,20 +71,22 @@ int dtl_qemu_create(struct dtrack *h, const char *path, uint64_t size,
  * @h: the handle
  * @path: the image
  * @format: "raw" or "qcow2"
+ * @direct: it and all that it lies over are read and written past memory
  * @place: all but @uri and @command
  * @nbd: result; the server ends with dtl_nbd_close(), or with this process
  *
  * Return: 0, or an errno with words.
  */
 int dtl_qemu_serve(struct dtrack *h, const char *path, const char *format,
-		   const struct dtl_nbd_place *place, struct dtl_nbd **nbd);
+		   bool direct, const struct dtl_nbd_place *place,
+		   struct dtl_nbd **nbd);
 
 /**
  * dtl_qemu_serve_alone() - the same, of a qcow2 image without what it lies over.
  *
  * What the image does not have itself is not to be read.
  */
-int dtl_qemu_serve_alone(struct dtrack *h, const char *path,
+int dtl_qemu_serve_alone(struct dtrack *h, const char *path, bool direct,
 			 const struct dtl_nbd_place *place,
 			 struct dtl_nbd **nbd);
 

@@ -14,6 +14,7 @@
 
 #include "direct.h"
 #include "manifest.h"
+#include "medium.h"
 #include "nbd.h"
 #include "source.h"
 #include "target.h"
@@ -103,6 +104,7 @@ int dtl_source_open_device(struct dtrack *h, const char *path,
 				"Could not open '%s' for direct reads: %s",
 				path, strerror(errno));
 	s->ops = &dtl_source_raw;
+	s->medium = true;
 	return measure(h, s);
 }
 
@@ -139,6 +141,7 @@ static int check_kind(struct dtrack *h, const struct dtl_source *s,
 
 static int open_raw(struct dtrack *h, struct dtl_source *s)
 {
+	bool direct = true;
 	struct stat st;
 	int ret = check_kind(h, s, &st);
 
@@ -146,13 +149,19 @@ static int open_raw(struct dtrack *h, struct dtl_source *s)
 		return ret;
 	s->fd = open(s->path, O_RDONLY | O_DIRECT | O_CLOEXEC);
 	/* A block device can do it: see dtl_source_open_device(). */
-	if (s->fd < 0 && errno == EINVAL && S_ISREG(st.st_mode))
+	if (s->fd < 0 && errno == EINVAL && S_ISREG(st.st_mode)) {
 		s->fd = open(s->path, O_RDONLY | O_CLOEXEC);
+		direct = false;
+	}
 	if (s->fd < 0)
 		return dtl_open_error(h, s->path);
 	s->ops = &dtl_source_raw;
 	ret = measure(h, s);
-	return ret || s->is_block ? ret : lock(h, s, 0);
+	if (!ret && !s->is_block)
+		ret = lock(h, s, 0);
+	if (!ret)
+		s->medium = dtl_medium_refresh(s->fd, direct);
+	return ret;
 }
 
 /* The file is ours for the lock, and to ask where it lies. */

@@ -36,6 +36,8 @@ struct dtl_source_ops {
  * @block: reads begin and end at multiples of it, at the end beyond @size, and
  *	buffers are aligned to it; a power of two
  * @in_memory: a read is but a copy from memory
+ * @medium: what is read comes from the medium, not from a memory of it; see
+ *	medium.h
  * @is_block: it is a block device, or an export of somebody's server: it may be
  *	larger than its content
  * @size: bytes
@@ -52,6 +54,7 @@ struct dtl_source {
 	int fd;
 	uint32_t block;
 	bool in_memory;
+	bool medium;
 	bool is_block;
 	uint64_t size;
 	char path[4096];

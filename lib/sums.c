@@ -14,6 +14,7 @@
 #include <xxhash.h>
 
 #include "files.h"
+#include "medium.h"
 #include "sums.h"
 
 #define MAGIC		"DTRSUMS\n"
@@ -159,6 +160,7 @@ int dtl_sums_open(struct dtrack *h, const char *manifest,
 			      (write ? O_RDWR : O_RDONLY));
 	if (s->fd < 0)
 		return failed(h, s, "open");
+	s->medium = !write && dtl_medium_refresh(s->fd, false);
 	ret = check(h, s, m);
 	if (ret)
 		dtl_sums_close(s);

@@ -39,6 +39,7 @@
  * @unit: bytes
  * @changed: since it was made durable
  * @fresh: its entry in the folder is not durable yet
+ * @medium: what is read of it comes from the medium
  * @path: its name
  */
 struct dtl_sums {
@@ -47,6 +48,7 @@ struct dtl_sums {
 	uint64_t unit;
 	bool changed;
 	bool fresh;
+	bool medium;
 	char path[4096 + 8];
 };
 

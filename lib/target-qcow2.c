@@ -75,7 +75,7 @@ static int serve(struct dtrack *h, struct dtl_target *t)
 		.cancel = t->cancel,
 	};
 
-	return dtl_qemu_serve(h, t->image->unfinished, "qcow2", &place,
+	return dtl_qemu_serve(h, t->image->unfinished, "qcow2", false, &place,
 			      &t->nbd);
 }
 
@@ -283,7 +283,7 @@ static int open_backing(struct dtrack *h, const char *name,
 			struct dtl_image *image)
 {
 	const char *path = strip(name);
-	struct dtl_qemu_info info;
+	struct dtl_qemu_info info = { 0 };
 	int ret;
 
 	if (!*path)

@@ -526,10 +526,18 @@ static int check_own(struct dtrack_verify *v)
 	return 0;
 }
 
+static void note_medium(struct dtrack_verify *v)
+{
+	if (!v->target.medium || (!v->device_name && !v->sums.medium))
+		v->result.medium = 0;
+}
+
 static int check_one(struct dtrack_verify *v, uint64_t want)
 {
 	int ret = 0;
 
+	if (v->device_name || v->sums.fd >= 0)
+		note_medium(v);
 	if (v->device_name || v->sums.fd >= 0)
 		ret = scan_counted(v, min_u64(want, v->target.size));
 	if (!ret)
@@ -606,7 +614,7 @@ static int check_below(struct dtrack_verify *v)
 /* What has no manifest is of the chain, too. */
 static int check_chain(struct dtrack_verify *v)
 {
-	struct dtl_qemu_info info;
+	struct dtl_qemu_info info = { 0 };
 	int ret;
 
 	if (!v->is_image || v->lost)
@@ -637,11 +645,16 @@ static int check_all_below(struct dtrack_verify *v)
 
 static int verify(struct dtrack_verify *v)
 {
-	int ret = check_one(v, v->result.bytes_total);
+	int ret;
 
+	v->result.medium = 1;
+	ret = check_one(v, v->result.bytes_total);
 	if (v->device_name || ret)
 		return ret;
 	ret = check_all_below(v);
+	/* Of nothing that was read nothing is known. */
+	if (!v->result.images)
+		v->result.medium = 0;
 	if (ret || !v->finding.known)
 		return ret;
 	return dtl_bits_whole(v->h, &v->settled);

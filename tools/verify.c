@@ -165,6 +165,8 @@ static void say_same(const struct dtrack_verify_result *r)
 	       r->bytes_checked, r->bytes_total);
 	if (r->images > 1)
 		printf(", in %u images", r->images);
+	if (r->bytes_checked && !r->medium)
+		printf(", not known to be from the medium");
 	puts(r->live ? ", live" : "");
 }
 
@@ -292,6 +294,9 @@ const struct verb verb_verify = {
 "not that DEV is other than it was. How much has no checksum is said. Of a qcow2\n"
 "image all that it lies over is verified, too, each image once: what is found\n"
 "there is printed as 'START LENGTH IMAGE'.\n"
+"\n"
+"TARGET is read from the medium, not from what memory has of it. Where that cannot\n"
+"be had or known (a server's, a file system on a network or of FUSE) it is said.\n"
 "\n"
 "Exit status: 0 same, 3 something differs or is missing, 1 not verified: the\n"
 "target is incomplete or has no manifest, or nothing was found but an image could\n"

@@ -37,10 +37,11 @@ class Copy(Files):
 
 
 def document(status, found, checked=SIZE, total=SIZE, problems=(), live=False,
-             images=None, medium=False):
+             images=None, medium=None):
     return {"status": status, "live": live, "bytes-total": total,
             "bytes-checked": checked, "bytes-different": sum(n for _, n in found),
-            **({} if images is None else {"images": images}), "medium": medium, "problems": list(problems),
+            **({} if images is None else {"images": images}), "medium": images != 0 if medium is None else medium,
+            "problems": list(problems),
             "ranges": [{"start": at, "length": n} for at, n in found]}
 
 
