@@ -227,7 +227,7 @@ static int restore(struct call *call)
 	struct dtrack_restore_result result;
 	struct dtrack_restore *r;
 
-	if (names_target(call->argv[1]))
+	if (names_target(call->argv[1]) && !names_target(call->argv[0]))
 		return usage_error(call, "TARGET comes first, then DEV: '%s' is no block device",
 				   call->argv[1]);
 	fill(call, &o, &f);

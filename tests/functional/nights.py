@@ -36,7 +36,7 @@ class Site:
         self.content = {}       # number of a restore point -> the devices then
         self.copied = self.written = 0
         os.makedirs(FOLDER, exist_ok=True)
-        run('mount', '-t', 'tmpfs', '-o', f'size={room}', 'none', FOLDER)
+        run('mount', '-t', 'tmpfs', '-o', f'size={room},mode=755', 'none', FOLDER)
         dm.cleanup.callback(run, 'umount', FOLDER, status=None)
         self.track()
 
