@@ -68,8 +68,8 @@ def case_list_tree():
                                                        script=script).out))
     # It went between the list and the look; one that is named must be there.
     succeeds("list", script=TREE + "FAIL INFO ENODEV 1\n")
-    fails(1, "DeviceNotFound", "list data: Cannot find device='data' nor "
-          "node-name='data': it is not tracked", "list", "data",
+    fails(1, "DeviceNotFound", "list data: Cannot find device 'data': "
+          "it is not tracked", "list", "data",
           script=TREE + "SKIP INFO 1\nFAIL INFO ENODEV\n")
 
 

@@ -129,6 +129,8 @@ class Loop:
             device = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
             fcntl.ioctl(device, LOOP_CONFIGURE,
                         struct.pack('II', fd, 0) + bytes(296))
+            # A case before may have left the node read-only.
+            fcntl.ioctl(device, BLKROSET, struct.pack('i', 0))
             # Who has it open for writing uses it.
             self.fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
             os.close(device)
