@@ -574,14 +574,16 @@ static void device_without_our_table_is_not_live(struct kunit *test)
 {
 	const struct dtk_line line = { .size = DTK_SIZE };
 	struct dtk_dev *dev = dev_with_all_states(test);
-	struct dtrack_bitmap_info info;
+	struct dtrack_bitmap_info *info;
 	struct dtk_load load;
 	dev_t devt = dev->t->devt;
 
+	info = kunit_kzalloc(test, sizeof(*info), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, info);
 	KUNIT_ASSERT_EQ(test, 0, dtk_load_begin(dev, &line, &load));
 	dtk_other_table(dev);
 	KUNIT_EXPECT_PTR_EQ(test, NULL, dtr_tracker_find(devt));
-	KUNIT_EXPECT_EQ(test, -ENODEV, dtk_info_error(dev, "idle", &info));
+	KUNIT_EXPECT_EQ(test, -ENODEV, dtk_info_error(dev, "idle", info));
 	KUNIT_EXPECT_EQ(test, -ENODEV, dtk_named_clear(dev->t, "idle"));
 	KUNIT_EXPECT_EQ(test, -ENODEV,
 			dtk_named_add(dev->t, "new", DTK_GRANULE, false, NULL));
