@@ -17,8 +17,7 @@ from world import *
 EVENTS = {"nothing": 8, "rots": 4, "reboots": 2, "is_copied": 1, "clock_jumps": 1,
           "opens": 1, "sticks": 1, "is_another_disk": 0.4, "keeps_aside": 1, "loses": 0.5}
 RUNS = {"plain": 10, "killed": 3, "killed_late": 1, "terminated": 1, "unmounted": 1, "foreign": 1}
-LATER = set(os.environ.get("DTR_LATER", "another-disk,chain,damaged,keep,last-good,last-success,"
-                           "newer-verified,verified").split(","))
+LATER = set(os.environ.get("DTR_LATER", "another-disk,damaged,keep").split(","))
 NIGHTS = int(os.environ.get("NIGHTS", "14"))
 
 
@@ -286,7 +285,7 @@ class Promises:
     def restores(self, names):
         """What is called verified, on another disk."""
         w, spare = self.w, self.w.spare()
-        for name in sorted(w.points().intersection(names)):
+        for name in sorted(w.points().intersection(names, self.listed)):
             p = self.listed[name]
             at = self.checked(p)
             if p["state"] != "verified" or name not in w.truth or \

@@ -348,6 +348,8 @@ class World:
         path = self.image(self.rng.choice(points), 0)
         if os.path.exists(path):
             os.remove(path)
+            # Who had it open has what is in no folder any more.
+            self.readers = [r for r in self.readers if r[0] != path]
             self.says(f"{path[len(self.folder) + 1:]} is removed")
             self.bent[path] = self.at
 
