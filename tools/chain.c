@@ -16,10 +16,11 @@
 #include <unistd.h>
 
 #include "chain.h"
+#include "damage.h"
+#include "point-state.h"
 #include "repo-lock.h"
 
 #define TRASH	"trash-"
-#define BROKEN	"broken"
 #define MAKING	"making"
 
 /* The first one counts. */
@@ -58,11 +59,8 @@ static size_t digits(const char *text)
 	return strspn(text, "0123456789");
 }
 
-/*
- * The number that a chain's or point's name begins with; 0: it is none, and what
- * it names is somebody's, who may well name a folder by its date: it must stay.
- */
-static uint64_t number_of(const char *name)
+/* What is none is somebody's, who may well name a folder by its date: it stays. */
+uint64_t chain_number(const char *name)
 {
 	size_t n = digits(name);
 	const char *when = name + n + 1, *at;
@@ -78,7 +76,7 @@ static uint64_t number_of(const char *name)
 
 bool chain_is_name(const char *name)
 {
-	return number_of(name) > 0;
+	return chain_number(name) > 0;
 }
 
 const char *chain_path(char *buf, const struct store *s, const char *chain,
@@ -109,9 +107,10 @@ static int see_point(void *opaque, const char *name)
 {
 	struct look *l = opaque;
 	struct chain *c = l->c;
-	uint64_t number = number_of(name);
+	uint64_t number = chain_number(name);
 	char path[CHAIN_PATH_LEN];
 	struct point *p;
+	int ret;
 
 	if (!number)
 		return 0;
@@ -125,7 +124,10 @@ static int see_point(void *opaque, const char *name)
 	strcpy(p->name, name);
 	if (number > l->s->last)
 		l->s->last = number;
-	return point_load(chain_path(path, l->s, c->name, name, NULL), p);
+	ret = point_load(chain_path(path, l->s, c->name, name, NULL), p);
+	if (!ret && p->state == POINT_WHOLE)
+		point_look(l->s->h, path, p);
+	return ret;
 }
 
 static int by_number(const void *a, const void *b)
@@ -171,8 +173,8 @@ static void check_points(const struct store *s, struct chain *c)
 		else if (p->previous != before)
 			breaks(c, "a restore point before '%.800s' is missing",
 			       path);
-		else
-			point_check(path, p, c->broken);
+		else if (p->problem[0])
+			breaks(c, "%s", p->problem);
 		before = p->number;
 	}
 }
@@ -181,17 +183,57 @@ static void read_broken(const struct store *s, struct chain *c)
 {
 	char path[CHAIN_PATH_LEN], *text;
 	size_t len;
-	int ret = dtl_file_read(chain_path(path, s, c->name, NULL, BROKEN),
+	int ret = dtl_file_read(chain_path(path, s, c->name, NULL,
+					   CHAIN_BROKEN),
 				POINT_WHY_LEN, &text, &len);
 
 	if (ret == -ENOENT)
 		return;
-	c->marked = true;
 	if (ret)
-		breaks(c, "'%.800s': %s", path, strerror(-ret));
+		snprintf(c->marked, sizeof(c->marked), "'%.800s': %s", path,
+			 strerror(-ret));
 	else
-		breaks(c, "%.*s", (int)strcspn(text, "\n"), text);
+		snprintf(c->marked, sizeof(c->marked), "%.*s",
+			 (int)strcspn(text, "\n"), text);
 	free(text);
+}
+
+static void read_damage(const struct store *s, struct chain *c)
+{
+	char path[CHAIN_PATH_LEN];
+	const char *why;
+
+	why = damage_load(chain_path(path, s, c->name, NULL, DAMAGE_FILE),
+			  &c->damage);
+	if (why)
+		snprintf(c->unknown, sizeof(c->unknown),
+			 "'%.800s' is damaged: %s", path, why);
+}
+
+/* The next restore point would depend on what was found. */
+static void check_findings(const struct store *s, struct chain *c)
+{
+	const struct point *last = chain_last(c);
+	struct damage_finding f;
+	char path[CHAIN_PATH_LEN];
+	size_t at = 0;
+
+	if (c->broken[0] || !last)
+		return;
+	if (c->marked[0] || c->unknown[0])
+		breaks(c, "%s", c->marked[0] ? c->marked : c->unknown);
+	else if (damage_next(c->damage, last->format == FORMAT_RAW ?
+					last->name : NULL, &at, &f))
+		breaks(c, "'%.600s': %.400s",
+		       chain_path(path, s, c->name, f.point, f.file), f.what);
+}
+
+static bool is_accepted(const struct store *s, const struct chain *c)
+{
+	char path[CHAIN_PATH_LEN];
+
+	return !access(chain_path(path, s, c->name, NULL, CHAIN_ACCEPTED),
+		       F_OK);
 }
 
 static int look_at(struct store *s, struct chain *c)
@@ -209,7 +251,10 @@ static int look_at(struct store *s, struct chain *c)
 	if (c->nr)
 		qsort(c->point, c->nr, sizeof(*c->point), by_number);
 	read_broken(s, c);
+	read_damage(s, c);
+	c->accepted = is_accepted(s, c);
 	check_points(s, c);
+	check_findings(s, c);
 	return 0;
 }
 
@@ -220,13 +265,14 @@ static void forget(struct chain *c)
 	for (i = 0; i < c->nr; i++)
 		point_free(&c->point[i]);
 	free(c->point);
+	json_object_put(c->damage);
 	memset(c, 0, sizeof(*c));
 }
 
 static int see_chain(void *opaque, const char *name)
 {
 	struct store *s = opaque;
-	uint64_t number = number_of(name);
+	uint64_t number = chain_number(name);
 	struct chain *c;
 	int ret;
 
@@ -277,6 +323,11 @@ void store_free(struct store *s)
 
 /* ---- Asking ------------------------------------------------------------- */
 
+bool chain_has_its_name(const struct chain *c)
+{
+	return c->nr && !strcmp(c->name, c->point[0].name);
+}
+
 unsigned int chain_length(const struct chain *c)
 {
 	unsigned int i, nr = 0;
@@ -304,16 +355,6 @@ struct chain *store_newest(const struct store *s)
 		if (chain_length(&s->chain[i]))
 			return &s->chain[i];
 	return NULL;
-}
-
-int chain_break(const struct store *s, struct chain *c, const char *why)
-{
-	char path[CHAIN_PATH_LEN], line[POINT_WHY_LEN];
-
-	breaks(c, "%s", why);
-	snprintf(line, sizeof(line), "%.1000s\n", why);
-	chain_path(path, s, c->name, NULL, BROKEN);
-	return dtl_file_replace(path, line, 0644);
 }
 
 /* ---- Removing ----------------------------------------------------------- */
@@ -457,7 +498,7 @@ static int sweep_trash(void *opaque, const char *name)
 	int ret;
 
 	if (strncmp(name, TRASH, strlen(TRASH)) ||
-	    !number_of(name + strlen(TRASH)))
+	    !chain_number(name + strlen(TRASH)))
 		return 0;
 	ret = file_remove_tree(chain_path(path, s, name, NULL, NULL));
 	if (ret)
@@ -484,18 +525,6 @@ int store_sweep(struct store *s)
 	return s->why[0] && !first ? -EIO : first;
 }
 
-/* Whoever renames a chain, or copies it, does so to keep it. */
-static bool has_its_name(const struct chain *c)
-{
-	return c->nr && !strcmp(c->name, c->point[0].name);
-}
-
-/* Somebody's folder whose name is like that of a chain has no restore point. */
-static bool counts(const struct chain *c)
-{
-	return !c->broken[0] && chain_length(c) && has_its_name(c);
-}
-
 /* What has no point.json is somebody's, or has lost it: what is in it may be good. */
 static bool is_ours(struct store *s, const struct chain *c)
 {
@@ -508,20 +537,24 @@ static bool is_ours(struct store *s, const struct chain *c)
 		     c->name, c->point[i].name);
 		return false;
 	}
-	if (c->nr && !has_its_name(c))
+	if (c->nr && !chain_has_its_name(c))
 		warn(s, "chain '%s' is kept: it does not have the name of its first restore point",
 		     c->name);
-	return has_its_name(c);
+	return chain_has_its_name(c);
 }
 
-unsigned int store_prune(struct store *s, uint64_t keep)
+unsigned int store_prune(struct store *s, const struct config *job, char *why)
 {
 	unsigned int i = s->nr, nr = 0;
+	bool *goes = calloc(s->nr + 1, sizeof(*goes));
 
+	why[0] = '\0';
 	s->why[0] = '\0';
-	for (; i && keep; i--)
-		keep -= counts(&s->chain[i - 1]);
-	while (i--)
-		nr += is_ours(s, &s->chain[i]) && !remove_chain(s, i);
+	for (i = 0; goes && i < s->nr; i++)
+		goes[i] = chain_may_go(s, job, i, why[0] ? NULL : why);
+	while (goes && i--)
+		if (goes[i])
+			nr += is_ours(s, &s->chain[i]) && !remove_chain(s, i);
+	free(goes);
 	return nr;
 }

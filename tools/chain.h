@@ -7,7 +7,10 @@
  *	FOLDER/making				CHAIN/POINT that is not whole yet
  *	FOLDER/NUMBER-TIME/			a chain, named as its first point
  *	FOLDER/NUMBER-TIME/NUMBER-TIME/		a restore point
- *	FOLDER/NUMBER-TIME/broken		why it must not grow on
+ *	FOLDER/NUMBER-TIME/damage.json		what was found in it, see damage.h
+ *	FOLDER/NUMBER-TIME/accepted		another disk is meant, see point-state.h
+ *	FOLDER/NUMBER-TIME/broken		why it must not grow on: of version
+ *						0.1.0, about its last point
  *	FOLDER/trash-NUMBER-TIME/		a chain that is being removed
  *
  * Numbers order them; times are for people.
@@ -15,14 +18,22 @@
 #ifndef DTRACK_CHAIN_H
 #define DTRACK_CHAIN_H
 
+#include <json-c/json.h>
+
 #include "point.h"
+
+#define CHAIN_BROKEN	"broken"
+#define CHAIN_ACCEPTED	"accepted"
 
 /**
  * struct chain - a chain.
  * @number: of its first point
  * @name: of its folder
- * @broken: what is wrong with it, "" if nothing is
- * @marked: it was found by a run, in the last point, and noted
+ * @broken: why it must not grow on, "" if it may
+ * @marked: version 0.1.0 has found something in the last point: what; or ""
+ * @unknown: what is wrong with the list of damages; "" if nothing is
+ * @damage: what was found in it, or NULL; see damage_next()
+ * @accepted: that it is of another disk is meant
  * @nr: number of points
  * @point: them, by number; partial ones, too
  */
@@ -30,13 +41,17 @@ struct chain {
 	uint64_t number;
 	char name[FILE_NAME_LEN];
 	char broken[POINT_WHY_LEN];
-	bool marked;
+	char marked[POINT_WHY_LEN];
+	char unknown[POINT_WHY_LEN];
+	struct json_object *damage;
+	bool accepted;
 	unsigned int nr;
 	struct point *point;
 };
 
 /**
  * struct store - the folder.
+ * @h: the library's handle
  * @folder: its path
  * @last: the greatest number of any point
  * @nr: number of chains
@@ -46,6 +61,7 @@ struct chain {
  * @opaque: handed to @warn
  */
 struct store {
+	struct dtrack *h;
 	char folder[CONFIG_LINE_LEN];
 	uint64_t last;
 	unsigned int nr;
@@ -60,7 +76,7 @@ struct store {
 
 /**
  * store_scan() - look at the folder.
- * @s: @folder in; store_free() it, also on errors
+ * @s: @h and @folder in; store_free() it, also on errors
  *
  * Nothing is changed.
  *
@@ -78,6 +94,13 @@ struct chain *store_newest(const struct store *s);
 
 /** chain_last() - its last point that is not partial, or NULL. */
 const struct point *chain_last(const struct chain *c);
+
+/**
+ * chain_has_its_name() - whether it is named as its first point.
+ *
+ * Whoever renames a chain, or copies it, does so to keep it: it is not ours.
+ */
+bool chain_has_its_name(const struct chain *c);
 
 /** chain_length() - number of its points that are not partial. */
 unsigned int chain_length(const struct chain *c);
@@ -107,14 +130,12 @@ void chain_name(char *buf, uint64_t number, int64_t now);
 bool chain_is_name(const char *name);
 
 /**
- * chain_break() - note durably that a chain must not grow on.
- * @s: the store
- * @c: the chain
- * @why: a line
+ * chain_number() - the number that a chain's or point's name begins with.
+ * @name: any name
  *
- * Return: 0 or a negative errno.
+ * Return: the number, or 0 when it is no name of a chain or a point.
  */
-int chain_break(const struct store *s, struct chain *c, const char *why);
+uint64_t chain_number(const char *name);
 
 /**
  * store_begin() - note durably which point is about to be made.
@@ -154,8 +175,8 @@ int store_sweep(struct store *s);
 /**
  * store_prune() - remove old chains.
  * @s: scanned; what was removed is in it no longer
- * @keep: so many of the newest chains that are not broken stay, and all that
- *	are newer than the oldest of these
+ * @job: what it says of history
+ * @why: result: why one stays that was due, or ""; POINT_WHY_LEN bytes
  *
  * A chain that somebody reads is kept, with a warning.  Goes on where one cannot
  * be removed; the first is in @s->why, which is "" if
@@ -163,6 +184,6 @@ int store_sweep(struct store *s);
  *
  * Return: number of chains removed.
  */
-unsigned int store_prune(struct store *s, uint64_t keep);
+unsigned int store_prune(struct store *s, const struct config *job, char *why);
 
 #endif

@@ -73,6 +73,7 @@ static const struct word verify_words[] = {
 	{ "full", VERIFY_FULL },
 	{ "all", VERIFY_ALL },
 	{ "no", VERIFY_NONE },
+	{ "chain", VERIFY_CHAIN },
 	{ 0 },
 };
 
@@ -101,6 +102,9 @@ enum value_kind {
 	VALUE_TIME,	/* 1 .. 1000000 seconds, or of another unit */
 	VALUE_WORD,	/* one of a list; an int */
 	VALUE_EVERY,	/* N runs, or a time */
+	VALUE_AGE,	/* a time; seconds */
+	VALUE_SCRUB,	/* a time or no; seconds */
+	VALUE_BUDGET,	/* a size, or a time */
 };
 
 /**
@@ -127,6 +131,9 @@ static const struct key job_keys[] = {
 	{ "full-every", VALUE_EVERY, 0, NULL },
 	{ "keep", VALUE_COUNT, JOB(keep), NULL },
 	{ "verify", VALUE_WORD, JOB(verify), verify_words },
+	{ "max-age", VALUE_AGE, JOB(max_age), NULL },
+	{ "scrub-every", VALUE_SCRUB, JOB(scrub_every), NULL },
+	{ "scrub-budget", VALUE_BUDGET, 0, NULL },
 	{ "before", VALUE_TEXT, JOB(before), NULL },
 	{ "after", VALUE_TEXT, JOB(after), NULL },
 	{ "hold", VALUE_TEXT, JOB(hold), NULL },
@@ -267,6 +274,47 @@ static bool take_every(struct reader *r, const struct key *key,
 		     key->name, value);
 }
 
+/* "N hours": seconds; 0: it is no time. */
+static uint64_t time_of(const char *value)
+{
+	uint64_t nr;
+	size_t n = count_of(value, &nr);
+
+	return n ? nr * unit_of(value + n) : 0;
+}
+
+static bool take_age(struct reader *r, const struct key *key, const char *value,
+		     uint64_t *to)
+{
+	*to = time_of(value);
+	return *to || wrong(r, r->line,
+			    "%s: '%s' is neither 'N hours' nor 'N days'",
+			    key->name, value);
+}
+
+static bool take_scrub(struct reader *r, const struct key *key,
+		       const char *value, uint64_t *to)
+{
+	*to = time_of(value);
+	return *to || !strcmp(value, "no") ||
+	       wrong(r, r->line, "%s: '%s' is neither 'N days' nor 'no'",
+		     key->name, value);
+}
+
+static bool take_budget(struct reader *r, const struct key *key,
+			const char *value)
+{
+	struct config *c = r->c;
+
+	c->scrub_seconds = time_of(value);
+	if (c->scrub_seconds ||
+	    (!dtrack_parse_size(value, &c->scrub_bytes) && c->scrub_bytes))
+		return true;
+	return wrong(r, r->line,
+		     "%s: '%s' is neither a size nor 'N minutes' or 'N hours'",
+		     key->name, value);
+}
+
 /* In a command it may be a comment of the shell's, in a name it is a mistake. */
 static bool has_comment(const char *value)
 {
@@ -313,6 +361,12 @@ static bool take(struct reader *r, const struct key *key, const char *value,
 		return take_word(r, key, value, to);
 	case VALUE_EVERY:
 		return take_every(r, key, value);
+	case VALUE_AGE:
+		return take_age(r, key, value, to);
+	case VALUE_SCRUB:
+		return take_scrub(r, key, value, to);
+	case VALUE_BUDGET:
+		return take_budget(r, key, value);
 	default:
 		return take_text(r, key, value, to);
 	}
@@ -535,6 +589,7 @@ static bool check_all(struct reader *r)
 		return wrong(r, 0, "jobs: at most 256");
 	if (!check_hooks(r))
 		return false;
+	c->holds = c->hold[0] || c->fsfreeze == FSFREEZE_COPY;
 	for (i = 0; i < c->nr; i++)
 		if (!check_device(r, &c->device[i]))
 			return false;
@@ -550,6 +605,8 @@ bool config_parse(const char *text, size_t len, struct config *c)
 	c->full_every = 30;
 	c->keep = 2;
 	c->hook_timeout = CONFIG_HOOK_TIMEOUT;
+	c->max_age = CONFIG_MAX_AGE;
+	c->scrub_every = CONFIG_SCRUB_EVERY;
 	if (len > CONFIG_MAX_BYTES)
 		return wrong(&r, 0, "it is too long");
 	line = ini_parse_stream(read_line, &r, on_key, &r);

@@ -17,11 +17,14 @@
 /* Seconds. */
 #define CONFIG_HOOK_TIMEOUT	300
 #define CONFIG_HOLD_LIMIT	3600
+#define CONFIG_MAX_AGE		(36 * 3600)
+#define CONFIG_SCRUB_EVERY	(30 * 86400)
 
 enum config_verify {
 	VERIFY_FULL,	/* what is the first of its chain */
 	VERIFY_ALL,
 	VERIFY_NONE,
+	VERIFY_CHAIN,	/* all, with everything that they lie over */
 };
 
 enum config_fsfreeze {
@@ -66,7 +69,12 @@ struct config_device {
  * @by_time: @full_every is a number of seconds
  * @keep: chains to be kept, at least 1
  * @verify: enum config_verify: restore points that are read back
+ * @max_age: seconds that the newest restore point may be old, and all is well
+ * @scrub_every: seconds in which each image is read once; 0: none is read
+ * @scrub_seconds: of a run for that, or 0: no limit of time
+ * @scrub_bytes: of images that a run may read for that, or 0: its share
  * @fsfreeze: enum config_fsfreeze: how long mounted file systems are frozen
+ * @holds: copies are of one moment, as far as that is for the job to say
  * @speed: bytes a second and device, 0: no limit
  * @request_size: as for struct dtrack_run_options
  * @jobs: as for struct dtrack_run_options
@@ -91,7 +99,12 @@ struct config {
 	bool by_time;
 	uint64_t keep;
 	int verify;
+	uint64_t max_age;
+	uint64_t scrub_every;
+	uint64_t scrub_seconds;
+	uint64_t scrub_bytes;
 	int fsfreeze;
+	bool holds;
 	uint64_t speed;
 	uint64_t request_size;
 	uint64_t jobs;

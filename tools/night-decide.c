@@ -10,10 +10,12 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "night.h"
 #include "output.h"
+#include "point-state.h"
 
 #define HOUR	3600
 #define DAY	86400
@@ -67,27 +69,14 @@ static bool bitmap_is_unfit(struct night *n, unsigned int i,
 }
 
 static bool image_is_unfit(struct night *n, unsigned int i,
-			   const struct chain *c, const struct point *last,
 			   const struct point_image *image)
 {
-	char path[CHAIN_PATH_LEN];
-	struct dtrack_manifest m;
-
-	chain_path(path, &n->store, c->name, last->name, image->file);
-	if (image->size != n->device[i].bytes)
-		return because(n, "%s: the size has changed",
-			       n->c->device[i].name);
-	if (dtrack_manifest_read(n->h, path, &m, sizeof(m)))
-		return because(n, "%.900s", dtrack_errmsg(n->h));
-	if (m.to != image->generation || m.run != image->run ||
-	    strcmp(m.uuid, image->uuid))
-		return because(n, "the manifest of '%.900s' was changed since",
-			       path);
-	return false;
+	return image->size != n->device[i].bytes &&
+	       because(n, "%s: the size has changed", n->c->device[i].name);
 }
 
 static bool device_is_unfit(struct night *n, unsigned int i,
-			    const struct chain *c, const struct point *last)
+			    const struct point *last)
 {
 	const struct config_device *d = &n->c->device[i];
 	const struct point_image *image = point_image(last, d->name);
@@ -96,7 +85,7 @@ static bool device_is_unfit(struct night *n, unsigned int i,
 		return because(n, "%s: it is not in the last restore point",
 			       d->name);
 	return bitmap_is_unfit(n, i, image) ||
-	       image_is_unfit(n, i, c, last, image);
+	       image_is_unfit(n, i, image);
 }
 
 static bool is_due(struct night *n, const struct chain *c)
@@ -119,6 +108,8 @@ static bool is_due(struct night *n, const struct chain *c)
 		       every % DAY ? "hours" : "days");
 }
 
+/* ---- Why it is full ------------------------------------------------------ */
+
 static bool needs_full(struct night *n, const struct chain *c)
 {
 	const struct point *last;
@@ -128,15 +119,125 @@ static bool needs_full(struct night *n, const struct chain *c)
 		return because(n, "there is no restore point yet");
 	if (c->broken[0])
 		return because(n, "%s", c->broken);
+	if (n->unsure[0])
+		return because(n, "%s", n->unsure);
 	last = chain_last(c);
 	if (last->format != n->c->format)
 		return because(n, "the format has changed");
 	if (last->nr != n->c->nr)
 		return because(n, "the job's devices have changed");
 	for (i = 0; i < n->c->nr; i++)
-		if (device_is_unfit(n, i, c, last))
+		if (device_is_unfit(n, i, last))
 			return true;
 	return is_due(n, c);
+}
+
+/* ---- Whether it was due ------------------------------------------------- */
+
+/**
+ * struct gaps - the times between restore points.
+ * @nr: number of them
+ * @gap: them, seconds; no clock that went back
+ */
+struct gaps {
+	unsigned int nr;
+	int64_t *gap;
+};
+
+static int by_length(const void *a, const void *b)
+{
+	const int64_t *p = a, *q = b;
+
+	return *p < *q ? -1 : *p > *q;
+}
+
+static void add_gap(struct gaps *g, int64_t before, int64_t time)
+{
+	if (before)
+		g->gap[g->nr++] = time > before ? time - before : 0;
+}
+
+/*
+ * A clock that has jumped is no time that has passed: a gap counts as four usual
+ * ones at most, or as two days.
+ */
+static int64_t time_passed(struct gaps *g)
+{
+	int64_t most = 2 * DAY, sum = 0;
+	unsigned int i;
+
+	if (!g->nr)
+		return 0;
+	qsort(g->gap, g->nr, sizeof(*g->gap), by_length);
+	if (4 * g->gap[(g->nr - 1) / 2] > most)
+		most = 4 * g->gap[(g->nr - 1) / 2];
+	for (i = 0; i < g->nr; i++)
+		sum += g->gap[i] < most ? g->gap[i] : most;
+	return sum;
+}
+
+static unsigned int newest_planned(const struct store *s)
+{
+	unsigned int i = s->nr;
+
+	while (i--)
+		if (chain_is_planned(&s->chain[i]))
+			return i;
+	return 0;
+}
+
+/* Since the last full copy that was due began. */
+static unsigned int points_since(const struct night *n, struct gaps *g)
+{
+	unsigned int i = newest_planned(&n->store), k, nr = 0;
+	int64_t before = 0, time;
+
+	for (; i < n->store.nr; i++)
+		for (k = 0; k < n->store.chain[i].nr; k++) {
+			const struct point *p = &n->store.chain[i].point[k];
+
+			if (p->state == POINT_PARTIAL)
+				continue;
+			nr++;
+			time = point_time_parse(p->time);
+			add_gap(g, before, time);
+			before = time ? : before;
+		}
+	add_gap(g, before, n->now);
+	return nr;
+}
+
+static unsigned int points_of(const struct store *s)
+{
+	unsigned int i, sum = 0;
+
+	for (i = 0; i < s->nr; i++)
+		sum += s->chain[i].nr;
+	return sum;
+}
+
+/*
+ * Whatever the reason for this one: where fulls are forced more often than they
+ * are due, each that comes when one is due counts as that.
+ */
+static bool was_due(const struct night *n, const struct chain *c)
+{
+	struct gaps g = { 0 };
+	unsigned int nr;
+	bool due;
+
+	if (!c || (n->c->format == FORMAT_QCOW2 &&
+		   chain_length(c) >= MAX_IMAGES))
+		return true;
+	g.gap = calloc(points_of(&n->store) + 1, sizeof(*g.gap));
+	if (!g.gap)
+		return false;
+	nr = points_since(n, &g);
+	due = n->c->by_time ?
+	      time_passed(&g) + SLACK >= (int64_t)n->c->full_every :
+	      nr >= n->c->full_every;
+	free(g.gap);
+	return due;
 }
 
 void night_decide(struct night *n)
@@ -144,6 +245,7 @@ void night_decide(struct night *n)
 	const struct chain *c = store_newest(&n->store);
 
 	n->full = needs_full(n, c);
+	n->surprising = n->full && !was_due(n, c);
 	clean_line(n->why);
 	n->decided = true;
 	if (!n->full)

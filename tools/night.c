@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "likeness.h"
 #include "night.h"
 #include "output.h"
 #include "repo-lock.h"
@@ -252,10 +253,25 @@ static bool follows(const struct dtrack_manifest *m,
 	       m->run != before->run && !strcmp(m->uuid, before->uuid);
 }
 
-/* Whether an image is all that its restore point needs; @image gets it. */
-static bool take_image(struct night *n, unsigned int i, const char *folder,
-		       const struct point *before, struct point_image *image)
+static int consistency_of(const struct dtrack_manifest *m)
 {
+	switch (m->consistency) {
+	case DTRACK_CONSISTENCY_HELD:
+		return POINT_HELD;
+	case DTRACK_CONSISTENCY_IMAGE:
+		return POINT_INSTANT;
+	case DTRACK_CONSISTENCY_LIVE:
+		return POINT_LIVE;
+	default:
+		return POINT_UNKNOWN;
+	}
+}
+
+/* Whether an image is all that its restore point needs; @image and @p get it. */
+static bool take_image(struct night *n, unsigned int i, const char *folder,
+		       const struct point *before, struct point *p)
+{
+	struct point_image *image = &p->image[i];
 	const char *name = n->c->device[i].name;
 	char path[CHAIN_PATH_LEN + sizeof(image->file)];
 	struct dtrack_manifest m;
@@ -271,6 +287,9 @@ static bool take_image(struct night *n, unsigned int i, const char *folder,
 	image->generation = m.to;
 	image->run = m.run;
 	image->size = m.bytes;
+	/* All of it is as good as the worst of its images. */
+	if (!i || consistency_of(&m) < p->consistency)
+		p->consistency = consistency_of(&m);
 	return !point_take(folder, image);
 }
 
@@ -278,7 +297,7 @@ static bool take_images(struct night *n, const char *folder,
 			const struct point *before, struct point *p)
 {
 	for (p->nr = 0; p->nr < n->c->nr; p->nr++)
-		if (!take_image(n, p->nr, folder, before, &p->image[p->nr]))
+		if (!take_image(n, p->nr, folder, before, p))
 			return false;
 	return true;
 }
@@ -344,11 +363,13 @@ static bool adopt(struct night *n, struct chain *c, struct point *p)
 	if (!before)
 		snprintf(p->why, sizeof(p->why),
 			 "the run that made it was interrupted");
+	p->surprising = !before && store_newest(&n->store);
 	if (take_images(n, chain_path(folder, &n->store, c->name, p->name, NULL),
 			before, p)) {
 		if (!store_point(n, c->name, p))
 			return false;
 		p->state = POINT_WHOLE;
+		point_look(n->h, folder, p);
 	}
 	return true;
 }
@@ -380,6 +401,7 @@ bool night_settle(struct night *n)
 	int ret;
 
 	snprintf(n->store.folder, sizeof(n->store.folder), "%s", n->c->folder);
+	n->store.h = n->h;
 	n->store.warn = warn;
 	n->store.opaque = n;
 	ret = store_scan(&n->store);
@@ -505,6 +527,25 @@ static bool prepare(struct night *n, const struct point *before,
 	return true;
 }
 
+/* Where that is not known it is none: the full copy shortens no history anyway. */
+static void look_for_another_disk(struct night *n)
+{
+	unsigned int i;
+
+	if (!n->full)
+		return;
+	for (i = 0; i < n->c->nr && !n->point.other_disk; i++)
+		n->point.other_disk = likeness_is_other(&n->store, n->chain,
+							&n->point,
+							&n->point.image[i]);
+	if (!n->point.other_disk)
+		return;
+	n->point.surprising = true;
+	if (!n->accept)
+		night_warn(n, "'%s' has next to nothing in common with the restore point before: if it is a copy of another disk, and meant, 'dtrack run --accept' says so; until then it removes nothing",
+			   n->point.image[i - 1].device);
+}
+
 /*
  * All is copied.  Also after an error: a run may have failed to say in its
  * manifest that it had ended well.
@@ -520,6 +561,10 @@ static bool finish(struct night *n, const struct point *before,
 	if (!take_images(n, folder, before, &n->point))
 		return night_fail(n, "GenericError",
 				  "'%s' does not hold what was copied", folder);
+	/* What was to be held was not, until the end. */
+	if (n->release_error[0])
+		n->point.consistency = POINT_LIVE;
+	look_for_another_disk(n);
 	n->made = store_point(n, n->chain, &n->point);
 	return n->made;
 }
@@ -586,6 +631,7 @@ bool night_make(struct night *n)
 	if (!begin_point(n, &n->point, before, n->now))
 		return false;
 	snprintf(n->point.why, sizeof(n->point.why), "%s", n->why);
+	n->point.surprising = n->surprising;
 	if (!make_folders(n, folder)) {
 		rmdir(chain_path(folder, &n->store, n->chain, NULL, NULL));
 		return false;

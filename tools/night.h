@@ -42,6 +42,11 @@ struct night_device {
  * @decided: the members up to @why are valid
  * @full: a full copy, and a new chain
  * @why: why, as text
+ * @surprising: the full copy is not due
+ * @unsure: why the chain may not be what its runs wrote, or ""
+ * @accept: another disk is meant
+ * @kept: why an old chain stays that was due to go, or ""
+ * @unread: an image could not be read from the medium
  * @chain: name of the chain that grows
  * @point: the restore point
  * @made: it is one, durably
@@ -69,6 +74,11 @@ struct night {
 	bool decided;
 	bool full;
 	char why[POINT_WHY_LEN];
+	bool surprising;
+	char unsure[POINT_WHY_LEN];
+	bool accept;
+	char kept[POINT_WHY_LEN];
+	bool unread;
 	char chain[FILE_NAME_LEN];
 	struct point point;
 	bool made;
@@ -142,6 +152,15 @@ void night_image_name(const struct night *n, unsigned int i, char *buf,
 bool night_settle(struct night *n);
 
 /**
+ * night_catch_up() - read what earlier runs should have read back.
+ * @n: settled
+ *
+ * That is what a run that was cut had not, and what is not as its run left it:
+ * a chain goes on only over images that hold what was written to them.
+ */
+bool night_catch_up(struct night *n);
+
+/**
  * night_decide() - full or incremental.
  * @n: settled
  */
@@ -183,6 +202,39 @@ bool night_prove(struct night *n);
  * What cannot be removed is a warning, and tried again by later runs.
  */
 void night_prune(struct night *n);
+
+/**
+ * night_scrub() - read a part of the history, what was not read for longest first.
+ * @n: proved
+ *
+ * What is found is noted, and a warning, unless the new restore point needs it.
+ */
+bool night_scrub(struct night *n);
+
+/**
+ * night_read_image() - read an image, and note what comes of it.
+ * @n: the night
+ * @c: its chain
+ * @p: its restore point
+ * @i: the image
+ * @by: "run" or "scrub"
+ * @chain: read what it lies over, too
+ * @why: result: what was found, with the image; POINT_WHY_LEN bytes
+ *
+ * Return: enum readback; a failure is the handle's to tell.
+ */
+int night_read_image(struct night *n, const struct chain *c,
+		     const struct point *p, unsigned int i, const char *by,
+		     bool chain, char *why);
+
+/** night_accept() - note that copies of other disks are meant, if that was said. */
+void night_accept(struct night *n);
+
+/**
+ * night_look_again() - scan the repository anew.
+ * @n: the night
+ */
+bool night_look_again(struct night *n);
 
 /** night_free() - free what it holds. */
 void night_free(struct night *n);

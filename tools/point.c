@@ -3,6 +3,7 @@
  * point.c - a restore point: a folder with an image of each device.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,8 @@
 /* 64 images need 32K. */
 #define MAX_BYTES	(1 << 20)
 #define MAX_DEPTH	8
+/* A line for each image. */
+#define MAX_VERIFIED	(CONFIG_MAX_DEVICES * 192)
 
 static const char broken[] = "a member is missing or of the wrong type";
 
@@ -27,9 +30,21 @@ static const char *const format_names[] = {
 	[FORMAT_RAW] = "raw",
 };
 
+static const char *const consistency_names[] = {
+	[POINT_UNKNOWN] = "",
+	[POINT_LIVE] = "live",
+	[POINT_INSTANT] = "instant",
+	[POINT_HELD] = "held",
+};
+
 const char *point_format_word(int format)
 {
 	return format_names[format];
+}
+
+const char *point_consistency_word(int consistency)
+{
+	return consistency_names[consistency];
 }
 
 /* ---- Parsing ------------------------------------------------------------ */
@@ -47,6 +62,30 @@ static bool get_format(struct json_object *o, int *format)
 			return true;
 		}
 	return false;
+}
+
+/* A word that a later version may have is not known. */
+static int get_consistency(struct json_object *o)
+{
+	char word[16];
+	size_t i;
+
+	if (!dtl_json_text(o, "consistency", word, sizeof(word)))
+		return POINT_UNKNOWN;
+	for (i = 0; i < ARRAY_SIZE(consistency_names); i++)
+		if (!strcmp(word, consistency_names[i]))
+			return (int)i;
+	return POINT_UNKNOWN;
+}
+
+static bool get_flag(struct json_object *o, const char *key, bool otherwise)
+{
+	struct json_object *v;
+
+	if (!json_object_object_get_ex(o, key, &v) ||
+	    !json_object_is_type(v, json_type_boolean))
+		return otherwise;
+	return json_object_get_boolean(v);
 }
 
 /* A name in this folder and no way out of it. */
@@ -105,6 +144,10 @@ static const char *interpret(struct json_object *root, struct point *p)
 	    !dtl_json_text(root, "why", p->why, sizeof(p->why)) ||
 	    !get_format(root, &p->format))
 		return broken;
+	/* Of an older version's nobody knows: it shortens no history. */
+	p->surprising = !p->previous && get_flag(root, "surprising", true);
+	p->other_disk = get_flag(root, "other-disk", false);
+	p->consistency = get_consistency(root);
 	return get_images(root, p);
 }
 
@@ -137,18 +180,57 @@ static void damaged(struct point *p, const char *why)
 	snprintf(p->why, sizeof(p->why), "%s", why);
 }
 
-/* Without it, or with nonsense in it, it was not. */
+static struct point_image *image_of(struct point *p, const char *file)
+{
+	unsigned int i;
+
+	for (i = 0; i < p->nr; i++)
+		if (!strcmp(p->image[i].file, file))
+			return &p->image[i];
+	return NULL;
+}
+
+/* "TIME RUN BYTES MODIFIED FILE" */
+static void take_proof(struct point *p, const char *line)
+{
+	char file[sizeof(p->image->file)];
+	struct point_proof proof;
+	struct point_image *image;
+	uint64_t run;
+
+	if (sscanf(line, "%23s %16" SCNx64 " %20" SCNu64 " %20" SCNu64 " %40s",
+		   proof.when, &run, &proof.bytes, &proof.modified, file) != 5)
+		return;
+	image = image_of(p, file);
+	if (!image || image->run != run || !point_time_parse(proof.when))
+		return;
+	image->proof = proof;
+	image->read = true;
+}
+
+static void take_verified(struct point *p, char *text)
+{
+	char *line = strsep(&text, "\n");
+	unsigned int i;
+
+	if (strlen(line) < POINT_TIME_LEN && point_time_parse(line))
+		strcpy(p->verified, line);
+	for (i = 0; i < p->nr; i++)
+		p->image[i].read = p->verified[0];
+	while ((line = strsep(&text, "\n")))
+		take_proof(p, line);
+}
+
+/* Without it, or with nonsense in it, none was. */
 static void load_verified(const char *folder, struct point *p)
 {
 	char path[PATH_MAX], *text;
 	size_t len;
 
 	snprintf(path, sizeof(path), "%s/%s", folder, POINT_VERIFIED);
-	if (dtl_file_read(path, POINT_TIME_LEN, &text, &len))
+	if (dtl_file_read(path, MAX_VERIFIED, &text, &len))
 		return;
-	if (point_time_parse(text))
-		snprintf(p->verified, sizeof(p->verified), "%.*s",
-			 (int)strcspn(text, "\n"), text);
+	take_verified(p, text);
 	free(text);
 }
 
@@ -177,39 +259,6 @@ int point_load(const char *folder, struct point *p)
 		load_verified(folder, p);
 	p->number = number;
 	return 0;
-}
-
-static bool check_image(const char *folder, const struct point_image *image,
-			char *why)
-{
-	struct point_image now = *image;
-	char path[PATH_MAX];
-	struct stat st;
-	int ret = point_take(folder, &now);
-
-	snprintf(path, sizeof(path), "%s/%s", folder, image->file);
-	if (ret)
-		snprintf(why, POINT_WHY_LEN, "'%.900s': %s", path,
-			 strerror(-ret));
-	else if (now.bytes != image->bytes || now.modified != image->modified)
-		snprintf(why, POINT_WHY_LEN, "'%.900s' was changed since", path);
-	if (ret || now.bytes != image->bytes || now.modified != image->modified)
-		return false;
-	snprintf(path, sizeof(path), "%s/%s.dtrack", folder, image->file);
-	if (!stat(path, &st))
-		return true;
-	snprintf(why, POINT_WHY_LEN, "'%.900s': %s", path, strerror(errno));
-	return false;
-}
-
-bool point_check(const char *folder, const struct point *p, char *why)
-{
-	unsigned int i;
-
-	for (i = 0; i < p->nr; i++)
-		if (!check_image(folder, &p->image[i], why))
-			return false;
-	return true;
 }
 
 /* ---- Writing ------------------------------------------------------------ */
@@ -268,6 +317,15 @@ static struct json_object *to_json(const struct point *p)
 	put_number(o, "previous", p->previous);
 	put_text(o, "time", p->time);
 	put_text(o, "why", p->why);
+	if (!p->previous)
+		json_object_object_add(o, "surprising",
+				       json_object_new_boolean(p->surprising));
+	if (p->other_disk)
+		json_object_object_add(o, "other-disk",
+				       json_object_new_boolean(true));
+	if (p->consistency != POINT_UNKNOWN)
+		put_text(o, "consistency",
+			 consistency_names[p->consistency]);
 	put_text(o, "format-of-images", format_names[p->format]);
 	for (i = 0; i < p->nr; i++)
 		json_object_array_add(images, image_json(&p->image[i]));
@@ -288,13 +346,63 @@ int point_store(const char *folder, const struct point *p)
 	return ret;
 }
 
-int point_store_verified(const char *folder, int64_t when)
+/* When all were read; that none was: "-". */
+static void set_verified(struct point *p, int64_t when)
 {
-	char path[PATH_MAX], line[POINT_TIME_LEN + 1], text[POINT_TIME_LEN];
+	const char *oldest = NULL;
+	char text[POINT_TIME_LEN];
+	unsigned int i;
 
+	point_time_format(when, text);
+	p->verified[0] = '\0';
+	for (i = 0; i < p->nr; i++) {
+		const struct point_image *image = &p->image[i];
+		const char *at = image->checked[0] ? image->checked : text;
+
+		if (!image->read)
+			return;
+		if (!oldest || strcmp(at, oldest) < 0)
+			oldest = at;
+	}
+	if (oldest)
+		snprintf(p->verified, sizeof(p->verified), "%s", oldest);
+}
+
+static bool put_proofs(const char *folder, const struct point *p, FILE *f)
+{
+	unsigned int i;
+
+	fprintf(f, "%s\n", p->verified[0] ? p->verified : "-");
+	for (i = 0; i < p->nr; i++) {
+		struct point_image now = p->image[i];
+
+		if (!now.checked[0])
+			continue;
+		if (point_take(folder, &now))
+			return false;
+		fprintf(f, "%s %016" PRIx64 " %" PRIu64 " %" PRIu64 " %s\n",
+			now.checked, now.run, now.bytes, now.modified, now.file);
+	}
+	return true;
+}
+
+int point_store_verified(const char *folder, struct point *p, int64_t when)
+{
+	char path[PATH_MAX], *text = NULL;
+	size_t len;
+	FILE *f = open_memstream(&text, &len);
+	int ret = -ENOMEM;
+
+	if (!f)
+		return ret;
+	set_verified(p, when);
+	if (!put_proofs(folder, p, f))
+		ret = -ESTALE;
 	snprintf(path, sizeof(path), "%s/%s", folder, POINT_VERIFIED);
-	snprintf(line, sizeof(line), "%s\n", point_time_format(when, text));
-	return dtl_file_replace(path, line, 0644);
+	if (!fclose(f) && ret != -ESTALE)
+		ret = dtl_file_replace(path, text, 0644);
+	free(text);
+	return ret;
 }
 
 /* ---- Small things ------------------------------------------------------- */

@@ -10,6 +10,11 @@
  *	"previous"	number of the one that it was made from; 0: it is full
  *	"time"		when it was begun, UTC
  *	"why"		why it is full; "" for an incremental
+ *	"surprising"	true or false, of a full one: it was not due.  Not there:
+ *			nobody knows
+ *	"other-disk"	true, or not there: a device of it has next to nothing in
+ *			common with the restore point before
+ *	"consistency"	"held", "instant" or "live"; not there: nobody knows
  *	"format-of-images"	"qcow2" or "raw"
  *	"images"	an array of objects:
  *	  "device"	name in the job
@@ -20,7 +25,14 @@
  *	  "run"		id of the run that made it, 16 hex digits
  *	  "copied"	bytes
  *
- * A file 'verified' beside it has the time when the images were read back.
+ * A file 'verified' beside it says which images were read back, and when:
+ *
+ *	TIME				when all were read the last time, or "-"
+ *	TIME RUN BYTES MODIFIED FILE	the image was read from the medium, and
+ *	...				matched its checksums
+ *
+ * A line of an image counts as long as the image is what it was then.  One of
+ * version 0.1.0 has the first line alone: it does not tell what was read.
  */
 #ifndef DTRACK_POINT_H
 #define DTRACK_POINT_H
@@ -36,6 +48,18 @@
 #define POINT_TIME_LEN	24
 
 /**
+ * struct point_proof - an image that was read and matched its checksums.
+ * @when: when
+ * @bytes: of the file, then
+ * @modified: of the file, then
+ */
+struct point_proof {
+	char when[POINT_TIME_LEN];
+	uint64_t bytes;
+	uint64_t modified;
+};
+
+/**
  * struct point_image - the copy of a device.
  * @device: name in the job
  * @file: its name
@@ -46,6 +70,13 @@
  * @bytes: of the file
  * @modified: of the file, nanoseconds since 1970
  * @copied: bytes that the run copied
+ * @proof: when and as what it was read from the medium, @when "" if it never was
+ * @read: it was read back once, from the medium or not
+ * @touched: its time is not the one that the run left it with
+ * @checked: it was read from the medium as it is now, and matched its checksums:
+ *	when; or ""
+ *
+ * The last two are point_look()'s.
  */
 struct point_image {
 	char device[CONFIG_NAME_LEN];
@@ -57,6 +88,18 @@ struct point_image {
 	uint64_t bytes;
 	uint64_t modified;
 	uint64_t copied;
+	struct point_proof proof;
+	bool read;
+	bool touched;
+	char checked[POINT_TIME_LEN];
+};
+
+/* The greater one is the better one. */
+enum point_consistency {
+	POINT_UNKNOWN,
+	POINT_LIVE,	/* blocks of different moments */
+	POINT_INSTANT,	/* one moment, as a power failure leaves it */
+	POINT_HELD,	/* one moment, nothing half-written */
 };
 
 enum point_state {
@@ -74,7 +117,12 @@ enum point_state {
  * @time: when it was begun
  * @why: why it is full, or what is wrong with point.json
  * @format: enum config_format
- * @verified: when its images were read back, or ""
+ * @surprising: it is full, and was not due
+ * @other_disk: a device of it has next to nothing in common with the one before
+ * @consistency: enum point_consistency
+ * @verified: when its images were read back, from the medium or not; or ""
+ * @problem: what is missing, or was changed, of its files; "" if nothing is.
+ *	point_look()'s
  * @nr: number of images
  * @image: them
  */
@@ -86,7 +134,11 @@ struct point {
 	char time[POINT_TIME_LEN];
 	char why[POINT_WHY_LEN];
 	int format;
+	bool surprising;
+	bool other_disk;
+	int consistency;
 	char verified[POINT_TIME_LEN];
+	char problem[POINT_WHY_LEN];
 	unsigned int nr;
 	struct point_image *image;
 };
@@ -123,13 +175,14 @@ int point_load(const char *folder, struct point *p);
 int point_store(const char *folder, const struct point *p);
 
 /**
- * point_store_verified() - note that its images were read back, and are well.
+ * point_store_verified() - note which images were read back, and are well.
  * @folder: path of the point's folder
- * @when: seconds since 1970
+ * @p: of its images @checked and @read
+ * @when: of those that were read, but not from the medium; seconds since 1970
  *
  * Return: 0 or a negative errno.
  */
-int point_store_verified(const char *folder, int64_t when);
+int point_store_verified(const char *folder, struct point *p, int64_t when);
 
 /**
  * point_take() - note what a file is like.
@@ -141,14 +194,18 @@ int point_store_verified(const char *folder, int64_t when);
 int point_take(const char *folder, struct point_image *image);
 
 /**
- * point_check() - whether its files are what they were.
+ * point_look() - look at its files, but for what is in the images.
+ * @h: the handle
  * @folder: path of the point's folder
- * @p: a whole one
- * @why: result: what is not; POINT_WHY_LEN bytes
+ * @p: a whole one; @problem and of its images @touched and @checked out
  *
- * By length and time, so that it costs nothing.
+ * An image is the one by its length, and by the run and bitmap that its manifest
+ * has.  Its time tells only that it was read as it is now.
  */
-bool point_check(const char *folder, const struct point *p, char *why);
+void point_look(struct dtrack *h, const char *folder, struct point *p);
+
+/** point_consistency_word() - "held", "instant", "live", or "": not known. */
+const char *point_consistency_word(int consistency);
 
 /** point_time_format() - seconds since 1970 as a point has them. Return: @buf. */
 const char *point_time_format(int64_t when, char buf[POINT_TIME_LEN]);

@@ -7,9 +7,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "chain.h"
 #include "job.h"
 #include "output.h"
+#include "point-state.h"
 #include "table.h"
 #include "verbs.h"
 
@@ -35,52 +35,6 @@ struct listing {
 	struct json_object *array;
 };
 
-/* ---- What is wrong with it ---------------------------------------------- */
-
-/* As far as can be told without reading the images. */
-static void look_at(const struct store *s, const struct chain *c,
-		    const struct point *p, char *why)
-{
-	char path[CHAIN_PATH_LEN];
-
-	chain_path(path, s, c->name, p->name, NULL);
-	if (p->state == POINT_DAMAGED)
-		snprintf(why, POINT_WHY_LEN, "'%.900s/%s' is damaged: %.64s",
-			 path, POINT_FILE, p->why);
-	else
-		point_check(path, p, why);
-}
-
-/*
- * An image that lies over others needs them.  What the chain is marked with was
- * found in its last restore point.
- */
-static void find_fault(const struct store *s, const struct chain *c,
-		       unsigned int i, char *why)
-{
-	const struct point *p = &c->point[i], *q = p;
-	uint64_t before = p->previous;
-
-	why[0] = '\0';
-	look_at(s, c, p, why);
-	while (!why[0] && before && p->format == FORMAT_QCOW2 && q-- > c->point)
-		if (q->number == before && q->state != POINT_PARTIAL) {
-			look_at(s, c, q, why);
-			before = q->previous;
-		}
-	if (!why[0] && before && p->format == FORMAT_QCOW2)
-		snprintf(why, POINT_WHY_LEN,
-			 "a restore point before '%.200s' is missing", p->name);
-	if (!why[0] && c->marked && p == chain_last(c))
-		snprintf(why, POINT_WHY_LEN, "%s", c->broken);
-	clean_line(why);
-}
-
-static const char *state(const struct point *p, const char *why)
-{
-	return why[0] ? "damaged" : p->verified[0] ? "verified" : "written";
-}
-
 static const char *kind(const struct point *p)
 {
 	return p->previous ? "incremental" : "full";
@@ -89,7 +43,7 @@ static const char *kind(const struct point *p)
 /* ---- For people --------------------------------------------------------- */
 
 static void add_rows(struct listing *l, const struct chain *c,
-		     const struct point *p, const char *why)
+		     const struct point *p, const struct point_verdict *v)
 {
 	char path[CHAIN_PATH_LEN];
 	unsigned int i;
@@ -100,7 +54,7 @@ static void add_rows(struct listing *l, const struct chain *c,
 
 		cell_text(row, TIME, p->time);
 		cell_text(row, KIND, kind(p));
-		cell_text(row, STATE, state(p, why));
+		cell_text(row, STATE, point_state_word(v->state));
 		cell_text(row, DEVICE, image->device);
 		cell_size(row, SIZE, image->size);
 		cell_size(row, COPIED, image->copied);
@@ -143,7 +97,7 @@ static struct json_object *images_json(struct listing *l, const struct chain *c,
 }
 
 static void add_json(struct listing *l, const struct chain *c,
-		     const struct point *p, const char *why)
+		     const struct point *p, const struct point_verdict *v)
 {
 	struct json_object *o = json_object_new_object();
 	bool read = p->state == POINT_WHOLE;
@@ -154,9 +108,12 @@ static void add_json(struct listing *l, const struct chain *c,
 	put_text(o, "kind", read ? kind(p) : "");
 	put_text(o, "why", read ? p->why : "");
 	put_text(o, "format", read ? point_format_word(p->format) : "");
-	put_text(o, "state", state(p, why));
+	put_number(o, "number", p->number);
+	put_text(o, "consistency", point_consistency_word(p->consistency));
+	put_text(o, "state", point_state_word(v->state));
+	put_text(o, "checked", v->checked);
 	put_text(o, "verified", p->verified);
-	put_text(o, "problem", why);
+	put_text(o, "problem", v->problem);
 	json_object_object_add(o, "images", images_json(l, c, p));
 	json_object_array_add(l->array, o);
 }
@@ -166,17 +123,17 @@ static void add_json(struct listing *l, const struct chain *c,
 static void add_point(struct listing *l, const struct chain *c, unsigned int i)
 {
 	const struct point *p = &c->point[i];
-	char why[POINT_WHY_LEN];
+	struct point_verdict v;
 
 	if (p->state == POINT_PARTIAL)
 		return;
-	find_fault(&l->store, c, i, why);
-	if (why[0])
-		print_error_line(l->call, why);
+	point_judge(&l->store, c, p, &v);
+	if (v.problem[0])
+		print_error_line(l->call, v.problem);
 	if (l->table)
-		add_rows(l, c, p, why);
+		add_rows(l, c, p, &v);
 	else
-		add_json(l, c, p, why);
+		add_json(l, c, p, &v);
 }
 
 static int list(struct listing *l)
@@ -230,7 +187,7 @@ static int find_folder(struct call *call, char *folder)
 
 static int run(struct call *call)
 {
-	struct listing l = { .call = call };
+	struct listing l = { .call = call, .store.h = call->h };
 	int ret = find_folder(call, l.store.folder);
 
 	if (ret < 0)
@@ -251,9 +208,10 @@ const struct verb verb_points = {
 "  dtrack restore IMAGE DEV\n"
 "\n"
 "An incremental image is as good as a full one: what it lies over is found by\n"
-"itself. STATE is 'verified' when it was read back after it had been written,\n"
-"'written' when the job does not ask for that, and 'damaged', with a line that\n"
-"says why, when something is missing or was changed since. What is in the images\n"
-"is not read here: 'dtrack verify IMAGE' does that. COPIED is what the run took\n"
+"itself. STATE is 'verified' when that and all that it lies over was read from the\n"
+"medium after it had been written and matched its checksums, 'unproven' when it was\n"
+"not, or not since it was copied or moved, and 'damaged', with a line that says why,\n"
+"when something is missing, was changed or was found to be rotten. The images are\n"
+"not read here: 'dtrack verify IMAGE' does that, and what it finds is remembered. COPIED is what the run took\n"
 "from the device. TIME is UTC, as of when the run began.",
 };

@@ -6,32 +6,19 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "memory.h"
 #include "readback.h"
 #include "signals.h"
-
-/**
- * struct first - what was found first.
- * @why: the words; "" before
- * @size: of @why
- */
-struct first {
-	char *why;
-	size_t size;
-};
 
 static void found(void *opaque, const struct dtrack_range *range,
 		  const char *why)
 {
-	struct first *first = opaque;
+	memory_found(opaque, range, why);
+}
 
-	if (first->why[0])
-		return;
-	if (why)
-		snprintf(first->why, first->size, "%s", why);
-	else
-		snprintf(first->why, first->size,
-			 "it does not have its checksum at byte %" PRIu64,
-			 (uint64_t)range->start);
+static void image(void *opaque, const char *path)
+{
+	memory_image(opaque, path);
 }
 
 static void cancel(void *running)
@@ -49,34 +36,93 @@ static const struct signal_ops signal_ops = {
 	.resume = resume,
 };
 
-enum readback readback(struct dtrack *h, const struct config *c,
-		       const char *target, char *why, size_t size)
+/* What has no checksum was not compared; what is below may have it. */
+static bool is_proof(const struct readback_request *r, struct dtrack_verify *v)
+{
+	struct dtrack_verify_result result;
+
+	dtrack_verify_result(v, &result, sizeof(result));
+	return result.medium && result.images &&
+	       ((r->over && !r->chain) ||
+		result.bytes_checked == result.bytes_total);
+}
+
+/* A copy of a raw image takes its checksums along, and so their loss. */
+static bool lacks_checksums(const struct readback_request *r,
+			    struct dtrack_verify *v, struct memory *m)
+{
+	struct dtrack_verify_result result;
+	char why[128];
+
+	dtrack_verify_result(v, &result, sizeof(result));
+	if (r->over || result.bytes_checked == result.bytes_total)
+		return false;
+	snprintf(why, sizeof(why), "%" PRIu64 " of %" PRIu64
+		 " bytes have no checksum, and cannot be verified",
+		 result.bytes_total - result.bytes_checked, result.bytes_total);
+	memory_found(m, NULL, why);
+	return true;
+}
+
+static enum readback execute(struct readback_request *r, struct memory *m,
+			     struct dtrack_verify *v)
+{
+	int ret;
+
+	signals_give(&signal_ops, v);
+	ret = dtrack_verify_execute(v);
+	signals_take();
+	/* An image has something that its run did not write. */
+	if (ret == -ENODATA) {
+		memory_found(m, NULL, dtrack_errmsg(r->h));
+		ret = 1;
+	}
+	if (!ret && lacks_checksums(r, v, m))
+		ret = 1;
+	r->medium = !ret && is_proof(r, v);
+	memory_keep(m, ret ? MEMORY_PART :
+		       r->medium ? MEMORY_MEDIUM : MEMORY_WELL);
+	return !ret ? READBACK_GOOD : ret > 0 ? READBACK_BAD :
+	       ret == -ECANCELED ? READBACK_CANCELLED : READBACK_FAILED;
+}
+
+static enum readback read_it(struct readback_request *r, struct memory *m)
 {
 	struct dtrack_verify_options o = DTRACK_VERIFY_OPTIONS_INIT;
-	struct first first = { .why = why, .size = size };
+	enum readback outcome;
 	struct dtrack_verify *v;
 	int ret;
 
-	why[0] = '\0';
-	o.target = target;
-	o.speed = c->speed;
-	o.target_timeout = (unsigned int)c->target_timeout;
-	/* Those below were read back in their night. */
-	o.flags = DTRACK_VERIFY_ALONE;
+	o.target = r->target;
+	o.speed = r->c->speed;
+	o.target_timeout = (unsigned int)r->c->target_timeout;
+	if (!r->chain)
+		o.flags |= DTRACK_VERIFY_ALONE;
 	o.found = found;
-	o.opaque = &first;
-	ret = dtrack_verify_new(h, &o, &v);
-	/* What was complete a moment ago. */
+	o.image = image;
+	o.opaque = m;
+	memory_begin(m, r->target);
+	ret = dtrack_verify_new(r->h, &o, &v);
+	/* What was complete once. */
 	if (ret == -ESTALE || ret == -ENOENT || ret == -EBADMSG) {
-		snprintf(why, size, "%s", dtrack_errmsg(h));
+		memory_found(m, NULL, dtrack_errmsg(r->h));
+		memory_keep(m, MEMORY_PART);
 		return READBACK_BAD;
 	}
 	if (ret)
 		return READBACK_FAILED;
-	signals_give(&signal_ops, v);
-	ret = dtrack_verify_execute(v);
-	signals_take();
+	outcome = execute(r, m, v);
 	dtrack_verify_free(v);
-	return !ret ? READBACK_GOOD : ret > 0 ? READBACK_BAD :
-	       ret == -ECANCELED ? READBACK_CANCELLED : READBACK_FAILED;
+	return outcome;
+}
+
+enum readback readback(struct readback_request *r)
+{
+	struct memory m = { .h = r->h, .by = r->by };
+	enum readback outcome = read_it(r, &m);
+
+	snprintf(r->why, sizeof(r->why), "%s", memory_what(&m));
+	snprintf(r->unkept, sizeof(r->unkept), "%s", m.why);
+	memory_free(&m);
+	return outcome;
 }

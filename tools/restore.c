@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "json.h"
+#include "memory.h"
 #include "output.h"
 #include "progress.h"
 #include "repo-lock.h"
@@ -52,10 +53,12 @@ static const struct signal_ops signal_ops = {
 /**
  * struct findings - what is found.
  * @p: the bar
+ * @memory: of the repository that the target is in, if it is in one
  * @image: below the target, which wrote what is found; "" for the target
  */
 struct findings {
 	struct progress p;
+	struct memory memory;
 	char image[4096];
 };
 
@@ -72,6 +75,10 @@ static void image(void *opaque, const char *path)
 	struct findings *f = opaque;
 
 	snprintf(f->image, sizeof(f->image), "%s", path);
+	if (path[0])
+		memory_image(&f->memory, path);
+	else
+		memory_begin(&f->memory, f->p.call->argv[0]);
 }
 
 static void found(void *opaque, const struct dtrack_range *range,
@@ -81,6 +88,8 @@ static void found(void *opaque, const struct dtrack_range *range,
 	char line[sizeof(f->image) + 160], writer[sizeof(f->image) + 8] = "";
 
 	progress_end(&f->p);
+	if (range)
+		memory_found(&f->memory, range, why);
 	if (f->image[0])
 		snprintf(writer, sizeof(writer), " to '%s'", f->image);
 	if (range && why)
@@ -223,7 +232,10 @@ static void fill(const struct call *call, struct dtrack_restore_options *o,
 static int restore(struct call *call)
 {
 	struct dtrack_restore_options o = DTRACK_RESTORE_OPTIONS_INIT;
-	struct findings f = { .p.call = call };
+	struct findings f = {
+		.p.call = call,
+		.memory = { .h = call->h, .by = "restore" },
+	};
 	struct dtrack_restore_result result;
 	struct dtrack_restore *r;
 
@@ -234,6 +246,7 @@ static int restore(struct call *call)
 	signals_catch();
 	if (dtrack_restore_new(call->h, &o, &r))
 		return failed(call);
+	memory_begin(&f.memory, call->argv[0]);
 	progress_begin(&f.p, call->option[OPT_PROGRESS].given);
 	signals_give(&signal_ops, r);
 	dtrack_restore_execute(r);
@@ -241,6 +254,9 @@ static int restore(struct call *call)
 	progress_end(&f.p);
 	dtrack_restore_result(r, &result, sizeof(result));
 	dtrack_restore_free(r);
+	if (!memory_keep(&f.memory, MEMORY_PART))
+		print_error_line(call, f.memory.why);
+	memory_free(&f.memory);
 	return tell(call, &result);
 }
 

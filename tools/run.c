@@ -29,6 +29,8 @@ static const struct option_spec options[] = {
 	  "only look for mistakes: in CONFIG, its folder, and what it needs", NULL },
 	{ OPT_INIT, "init", KIND_FLAG, NULL,
 	  "begin anew in an empty folder, or in one that is not", NULL },
+	{ OPT_ACCEPT, "accept", KIND_FLAG, NULL,
+	  "another disk under an old name is meant", NULL },
 	{ OPT_LIVE, "live", KIND_FLAG, NULL,
 	  "hold nothing still, whatever CONFIG says", NULL },
 	{ 0 },
@@ -195,9 +197,13 @@ static void make(struct job *job)
 	if (!night_settle(n))
 		return;
 	tell_clock(job);
+	night_accept(n);
+	if (!night_catch_up(n))
+		return;
 	night_decide(n);
 	/* It may be worse than what it would replace. */
-	if (night_make(n) && night_prove(n) && !n->release_error[0])
+	if (night_make(n) && night_prove(n) && night_scrub(n) &&
+	    !n->release_error[0])
 		night_prune(n);
 	tell_release(n);
 }
@@ -207,12 +213,15 @@ static void make(struct job *job)
 static void say(struct job *job)
 {
 	const struct night *n = &job->night;
-	char line[NIGHT_ERROR_LEN + 2048], more[64] = "";
+	char line[NIGHT_ERROR_LEN + 2048], more[64 + POINT_WHY_LEN] = "";
 	unsigned int i;
 
 	if (n->pruned)
 		snprintf(more, sizeof(more), ", %u old chain%s removed",
 			 n->pruned, n->pruned > 1 ? "s" : "");
+	if (n->kept[0])
+		snprintf(more + strlen(more), sizeof(more) - strlen(more),
+			 "; %s", n->kept);
 	for (i = 0; i < night_nr_warnings(n); i++) {
 		snprintf(line, sizeof(line), "warning: %s", n->warning[i]);
 		print_line(job->call, LOG_WARNING, line);
@@ -236,18 +245,25 @@ static void say(struct job *job)
 		print_error_line(job->call, line);
 }
 
-/* So that the status has the last success also of a run that came to nothing. */
-static void look_again(struct night *n)
+/*
+ * So that the status has what is there now, also of a run that came to nothing.
+ * The hook 'after' may have unmounted the folder: then it is as it was before.
+ */
+static void look_again(struct job *job)
 {
-	if (n->store.folder[0])
+	struct night *n = &job->night;
+
+	if (n->store.folder[0] && job->folder_lock < 0)
 		return;
 	snprintf(n->store.folder, sizeof(n->store.folder), "%s", n->c->folder);
+	n->store.h = n->h;
+	store_free(&n->store);
 	store_scan(&n->store);
 }
 
 static struct json_object *status(struct job *job)
 {
-	look_again(&job->night);
+	look_again(job);
 	return status_json(&job->night, monotonic() - job->began);
 }
 
@@ -337,6 +353,7 @@ static int nightly(struct job *job)
 	n->h = job->call->h;
 	n->c = &job->config;
 	n->job = job->call->argv[0];
+	n->accept = job->call->option[OPT_ACCEPT].given;
 	n->now = time(NULL);
 	n->wish = wish_of(job->call);
 	repository_init(&n->repository, n->c, n->job);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "health.h"
 #include "json.h"
 #include "output.h"
 #include "status.h"
@@ -25,28 +26,57 @@ static void put_number(struct json_object *o, const char *key, uint64_t value)
 	json_object_object_add(o, key, json_object_new_uint64(value));
 }
 
-static struct json_object *success_json(const char *chain,
-					const struct point *p)
+static struct json_object *point_json(const struct health_point *at)
 {
 	struct json_object *o = json_object_new_object();
 
-	put_text(o, "time", p->time);
-	put_text(o, "kind", p->previous ? "incremental" : "full");
-	put_text(o, "chain", chain);
-	put_text(o, "point", p->name);
-	put_number(o, "bytes-copied", point_copied(p));
+	if (!at->point) {
+		json_object_put(o);
+		return NULL;
+	}
+	put_text(o, "time", at->point->time);
+	put_text(o, "kind", at->point->previous ? "incremental" : "full");
+	put_text(o, "chain", at->chain->name);
+	put_text(o, "point", at->point->name);
+	put_number(o, "bytes-copied", point_copied(at->point));
 	return o;
 }
 
-/* As the folder has it, which does not forget. */
-static struct json_object *last_success(const struct night *n)
+/* The same, and what is known of it. */
+static struct json_object *known_json(const struct health_point *at)
 {
-	const struct chain *c = store_newest(&n->store);
-	const struct point *p = c ? chain_last(c) : NULL;
+	struct json_object *o = point_json(at);
 
-	if (n->made)
-		return success_json(n->chain, &n->point);
-	return p && p->state == POINT_WHOLE ? success_json(c->name, p) : NULL;
+	if (!o)
+		return NULL;
+	put_text(o, "consistency", point_consistency_word(at->point->consistency));
+	put_text(o, "state", point_state_word(at->verdict.state));
+	put_text(o, "checked", at->verdict.checked);
+	return o;
+}
+
+static struct json_object *reasons_json(const struct health *health)
+{
+	struct json_object *array = json_object_new_array();
+	unsigned int i;
+
+	for (i = 0; i < health->nr; i++)
+		json_object_array_add(array, text_or_null(health->reason[i]));
+	return array;
+}
+
+/* By the repository as it is, which does not forget, and by this run. */
+static void look(const struct night *n, struct health *health)
+{
+	unsigned int i;
+
+	health_look(&n->store, n->c, n->now, health);
+	if (n->cls)
+		health_add(health, HEALTH_WARNING, "the last run %s: %.1000s",
+			   n->cancelled ? "was cancelled" : "has failed",
+			   n->error);
+	for (i = 0; i < night_nr_warnings(n); i++)
+		health_add(health, HEALTH_WARNING, "%s", n->warning[i]);
 }
 
 static struct json_object *warnings_json(const struct night *n)
@@ -63,7 +93,9 @@ struct json_object *status_json(const struct night *n, double seconds)
 {
 	struct json_object *o = json_object_new_object();
 	char when[POINT_TIME_LEN];
+	struct health health;
 
+	look(n, &health);
 	put_text(o, "format", "dtrack-status");
 	put_number(o, "version", 1);
 	put_text(o, "job", n->job);
@@ -80,7 +112,14 @@ struct json_object *status_json(const struct night *n, double seconds)
 	json_object_object_add(o, "warnings", warnings_json(n));
 	json_object_object_add(o, "error",
 			       n->cls ? error_json(n->cls, n->error) : NULL);
-	json_object_object_add(o, "last-success", last_success(n));
+	json_object_object_add(o, "last-success",
+			       point_json(&health.restorable));
+	json_object_object_add(o, "last-verified",
+			       known_json(&health.verified));
+	json_object_object_add(o, "newest-restorable",
+			       known_json(&health.restorable));
+	put_text(o, "health", health_word(health.state));
+	json_object_object_add(o, "reasons", reasons_json(&health));
 	put_text(o, "repository", n->repository.uuid);
 	return o;
 }

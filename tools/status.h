@@ -17,8 +17,12 @@
  *	"pruned"	chains that were removed
  *	"warnings"	an array of lines: what did not work, and is no error
  *	"error"		null, or an object: "class", "message"
- *	"last-success"	null, or an object about the newest restore point:
- *	  "time", "kind", "chain", "point", "bytes-copied"
+ *	"last-success"	null, or an object about the newest restore point that is
+ *			not damaged: "time", "kind", "chain", "point", "bytes-copied"
+ *	"newest-restorable"	the same, with "consistency", "state", "checked"
+ *	"last-verified"	null, or that about the newest that is verified
+ *	"health"	"ok", "warning" or "failed", see health.h
+ *	"reasons"	an array of lines: why it is not "ok"
  *	"repository"	its uuid, or null: it did not get that far
  */
 #ifndef DTRACK_STATUS_H

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "memory.h"
 #include "output.h"
 #include "progress.h"
 #include "repo-lock.h"
@@ -33,6 +34,8 @@ static const struct option_spec options[] = {
  * struct findings - what is found.
  * @call: the call
  * @p: the bar
+ * @memory: of the repository that the target is in, if it is in one; without
+ *	DEV
  * @image: below the target, where it is found; "" for the target
  * @ranges: JSON, or NULL: they are printed
  * @problems: JSON
@@ -40,6 +43,7 @@ static const struct option_spec options[] = {
 struct findings {
 	struct call *call;
 	struct progress p;
+	struct memory memory;
 	char image[4096];
 	FILE *ranges;
 	struct json_object *problems;
@@ -77,6 +81,7 @@ static void image(void *opaque, const char *path)
 	struct findings *f = opaque;
 
 	snprintf(f->image, sizeof(f->image), "%s", path);
+	memory_image(&f->memory, path);
 }
 
 static void range_json(struct findings *f, const struct dtrack_range *r)
@@ -110,6 +115,7 @@ static void found(void *opaque, const struct dtrack_range *range,
 	struct findings *f = opaque;
 
 	progress_end(&f->p);
+	memory_found(&f->memory, range, why);
 	if (range && f->ranges)
 		range_json(f, range);
 	else if (range)
@@ -205,6 +211,20 @@ static void fill(const struct call *call, struct dtrack_verify_options *o,
 	o->opaque = f;
 }
 
+/* A comparison with a device says nothing of the image alone. */
+static void remember(struct findings *f, int ret,
+		     const struct dtrack_verify_result *r)
+{
+	bool all = r->images && r->bytes_checked == r->bytes_total;
+
+	if (f->call->argc == 2)
+		return;
+	if (!memory_keep(&f->memory, ret || !r->images ? MEMORY_PART :
+				     r->medium && all ? MEMORY_MEDIUM :
+							MEMORY_WELL))
+		print_error_line(f->call, f->memory.why);
+}
+
 static int execute(struct findings *f, struct dtrack_verify *v)
 {
 	struct dtrack_verify_result r;
@@ -221,6 +241,7 @@ static int execute(struct findings *f, struct dtrack_verify *v)
 	signals_ignore();
 	progress_end(&f->p);
 	dtrack_verify_result(v, &r, sizeof(r));
+	remember(f, ret, &r);
 	return ret < 0 ? failed(call) : tell(f, &r);
 }
 
@@ -236,6 +257,8 @@ static int verify(struct findings *f)
 				   call->argv[0]);
 	fill(call, &o, f);
 	signals_catch();
+	if (call->argc == 1)
+		memory_begin(&f->memory, o.target);
 	if (dtrack_verify_new(call->h, &o, &v))
 		return failed(call);
 	ret = execute(f, v);
@@ -262,6 +285,8 @@ static int run(struct call *call)
 	struct findings f = { .call = call, .p = { .call = call } };
 	int ret;
 
+	f.memory.h = call->h;
+	f.memory.by = "verify";
 	if (call->json) {
 		f.ranges = tmpfile();
 		if (!f.ranges)
@@ -271,6 +296,7 @@ static int run(struct call *call)
 	}
 	f.problems = json_object_new_array();
 	ret = verify_locked(&f);
+	memory_free(&f.memory);
 	json_object_put(f.problems);
 	if (f.ranges)
 		fclose(f.ranges);

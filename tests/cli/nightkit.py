@@ -86,7 +86,7 @@ class Nights:
             (rf"full copy {name} \({re.escape(why)}\): {SIZE * self.nr}"
              if kind == "full" else
              rf"incremental copy {name} of chain {name}: {STEP * self.nr}") + \
-            r" bytes copied(, \d old chains? removed)?\n"
+            r" bytes copied(, \d old chains? removed)?(; '.*' is kept: .*)?\n"
         m = re.fullmatch(line, r.err)
         true(r.status == 0 and m, f"exit {r.status}, {r.err!r} is not {line}")
         self.generation = (self.generation or 1) + 1

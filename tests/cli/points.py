@@ -35,8 +35,9 @@ def case_points():
     equal("", err)
     equal((rows, doc), points(n.folder)[:2])
     equal(names, [(p["chain"], p["point"], p["kind"], p["why"]) for p in doc])
-    equal([("verified", True), ("written", False), ("verified", True)],
-          [(p["state"], bool(p["verified"])) for p in doc])
+    equal([("verified", True, True), ("unproven", False, False), ("verified", True, True)],
+          [(p["state"], bool(p["verified"]), bool(p["checked"])) for p in doc])
+    equal([1, 2, 3], [p["number"] for p in doc])
     equal({("raw", None)}, {(p["format"], p["problem"]) for p in doc})
     images = [i for p in doc for i in p["images"]]
     equal([("a", "4M"), ("b", "4M")] * 3, [(r["DEVICE"], r["SIZE"]) for r in rows])
@@ -56,6 +57,9 @@ def case_points_damaged():
         n.night(kind, why)
     paths = [r["IMAGE"] for r in points(n.folder)[0]]
     os.utime(paths[1])
+    rows, doc, err = points(n.folder)
+    equal(("", ["verified", "unproven", "unproven"]), (err, [r["STATE"] for r in rows]))
+    os.truncate(paths[1], os.path.getsize(paths[1]) + 512)
     rows, doc, err = points(n.folder)
     why = f"'{paths[1]}' was changed since"
     equal(2 * f"dtrack: points {n.folder}: {why}\n", err)
@@ -84,7 +88,7 @@ def case_points_raw():
     for kind, why in (("full", FIRST), ("incremental", "")):
         n.night(kind, why)
     shutil.rmtree(n.path(point=n.chain))
-    equal(["written"], [p["state"] for p in points(n.folder)[1]])
+    equal(["unproven"], [p["state"] for p in points(n.folder)[1]])
 
 
 def case_points_usage():

@@ -250,9 +250,11 @@ def image_changed(site):
     points = site.points()
     number = max(points)
     with open(f'{points[number]}/d0.{site.form}', 'r+b') as file:
-        file.write(file.read(1))
+        byte, = file.read(1)
+        file.seek(0)
+        file.write(bytes([byte ^ 1]))
     site.work()
-    site.good('full', 'was changed since')
+    site.good('full', f"'{points[number]}/d0.{site.form}'")
     shutil.rmtree(points[number])
 
 
