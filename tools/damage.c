@@ -122,7 +122,7 @@ static int store(const char *path, struct json_object *findings)
 	char *text;
 	int ret;
 
-	json_object_object_add(o, "format", json_object_new_string(FORMAT));
+	json_object_object_add(o, "format", dtl_json_string(FORMAT));
 	json_object_object_add(o, "version", json_object_new_int(VERSION));
 	json_object_object_add(o, "findings", json_object_get(findings));
 	text = dtl_json_print(o);
@@ -136,11 +136,11 @@ static struct json_object *finding_json(const struct damage_finding *f)
 {
 	struct json_object *o = json_object_new_object();
 
-	json_object_object_add(o, "point", json_object_new_string(f->point));
-	json_object_object_add(o, "file", json_object_new_string(f->file));
-	json_object_object_add(o, "what", json_object_new_string(f->what));
-	json_object_object_add(o, "when", json_object_new_string(f->when));
-	json_object_object_add(o, "by", json_object_new_string(f->by));
+	json_object_object_add(o, "point", dtl_json_string(f->point));
+	json_object_object_add(o, "file", dtl_json_string(f->file));
+	json_object_object_add(o, "what", dtl_json_string(f->what));
+	json_object_object_add(o, "when", dtl_json_string(f->when));
+	json_object_object_add(o, "by", dtl_json_string(f->by));
 	json_object_object_add(o, "ranges", f->ranges ?
 			       json_object_get(f->ranges) :
 			       json_object_new_array());

@@ -82,7 +82,7 @@ class Real(world.World):
 
     def make_disks(self, nr):
         disks = [Disk(self.rng) for _ in range(nr)]
-        self.kernel = Kernel(disks)
+        self.kernel = Kernel(list(disks))
         self.medium = Loop(MEDIUM)
         mount = os.path.join(self.where, 'mnt')
         os.mkdir(mount)
@@ -108,8 +108,9 @@ class Real(world.World):
         self.configure(**self.keys)
 
     def other_disk(self):
-        self.other = getattr(self, 'other', None) or Disk(self.rng)
-        return self.other
+        if len(self.kernel.disks) == len(self.disks):
+            self.kernel.disks.append(Disk(self.rng))
+        return self.kernel.disks[-1]
 
     def spare(self):
         self._spare = self._spare or Spare()

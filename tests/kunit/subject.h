@@ -146,9 +146,7 @@ static inline void dtk_table_event(struct dm_table *table)
 #define dm_table_event dtk_table_event
 
 #undef part_stat_read
-#define part_stat_read(part, field)					\
-	((void)(part), (void)sizeof(((struct disk_stats *)0)->field),	\
-	 dtk_hooks.disk_writes)
+#define part_stat_read(part, ...)	((void)(part), dtk_hooks.disk_writes)
 
 /* @data: room for the target's per-bio data (subject.c checks its size) */
 struct dtk_bio {
