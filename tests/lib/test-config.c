@@ -211,7 +211,7 @@ static void test_config_values(void)
 	bad(JOB "status = s\n", "line 3: status: 's' is no absolute path");
 	bad(JOB "format = x\n", "line 3: format: 'x' is none of qcow2, raw");
 	bad(JOB "verify = yes\n",
-	    "line 3: verify: 'yes' is none of full, all, no");
+	    "line 3: verify: 'yes' is none of full, all, no, chain");
 	bad(JOB "fsfreeze = 1\n", "line 3: fsfreeze: '1' is none of yes, no, copy");
 	bad(JOB "keep = 0\n", "line 3: keep: '0' is no number of 1 to 1000000");
 	bad(JOB "keep = 1000001\n",
