@@ -280,8 +280,9 @@ class World:
             return f.read()
 
     def exact(self, point):
-        return all(self.content(point, i) == self.truth[point][i]
-                   for i in range(len(self.disks)))
+        return point in self.truth and \
+            all(self.content(point, i) == self.truth[point][i]
+                for i in range(len(self.disks)))
 
     def good(self, point):
         """What was on the disks can be had of it, by whatever the command asks."""
