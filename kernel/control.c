@@ -158,7 +158,8 @@ static int copy_infos(const struct dtrack_ioc_info *arg,
 static int do_info(struct dtr_call *call)
 {
 	struct dtrack_ioc_info *arg = &call->arg.info;
-	u32 room = min_t(u32, arg->nr, DTRACK_MAX_BITMAPS);
+	/* No array of the caller that holds all bitmaps is too small. */
+	u32 room = min_t(u32, arg->nr, 2 * DTRACK_MAX_BITMAPS);
 	struct dtrack_bitmap_info *infos;
 	int r;
 

@@ -26,6 +26,7 @@ void dtr_plan_init(struct dtr_plan *plan)
 {
 	memset(plan, 0, sizeof(*plan));
 	INIT_LIST_HEAD(&plan->bitmaps);
+	INIT_LIST_HEAD(&plan->pending);
 	INIT_LIST_HEAD(&plan->unproven);
 }
 
@@ -37,6 +38,11 @@ void dtr_plan_exit(struct dtr_plan *plan)
 {
 	struct dtr_named *n, *next;
 
+	if (plan->t) {
+		mutex_lock(&plan->t->mutex);
+		list_del_init(&plan->pending);
+		mutex_unlock(&plan->t->mutex);
+	}
 	list_for_each_entry_safe(n, next, &plan->bitmaps, link) {
 		list_del(&n->link);
 		dtr_named_destroy(n);
@@ -88,6 +94,17 @@ int dtr_plan_add_bitmap(struct dtr_plan *plan, struct dtr_tracker *t,
 	return 0;
 }
 
+/* Whether the line grows the device or names a bitmap that does not exist. */
+static bool needs_more(const struct dtr_plan *plan, struct dtr_tracker *t)
+{
+	struct dtr_named *n;
+
+	list_for_each_entry(n, &plan->bitmaps, link)
+		if (!dtr_named_find_locked(t, n->name))
+			return true;
+	return plan->size > t->size;
+}
+
 static int check_plan(struct dtr_plan *plan, struct dtr_tracker *t,
 		      char **error)
 {
@@ -104,6 +121,9 @@ static int check_plan(struct dtr_plan *plan, struct dtr_tracker *t,
 		if (old && old->base.shift != n->base.shift)
 			return -EINVAL;
 	}
+	/* The limit may be lower by now than what there is. */
+	if (!needs_more(plan, t))
+		return 0;
 	*error = beyond_limits;
 	return dtr_tracker_check_limits_locked(t, plan->size, &plan->bitmaps);
 }
@@ -144,6 +164,10 @@ int dtr_plan_prepare(struct dtr_plan *plan, struct dtr_tracker *t, char **error)
 		plan->epoch = dtr_epoch_create(plan->size, plan_shift(plan, t),
 					       &t->pool);
 		r = PTR_ERR_OR_ZERO(plan->epoch);
+	}
+	if (!r) {
+		plan->t = t;
+		list_add_tail(&plan->pending, &t->plans);
 	}
 	mutex_unlock(&t->mutex);
 	if (!r)
@@ -226,6 +250,7 @@ void dtr_tracker_adopt(struct dtr_tracker *t, struct dtr_plan *plan,
 	if (plan->done)
 		goto out;
 	plan->done = true;
+	list_del_init(&plan->pending);
 	unbroken = dtr_tracker_continue_locked(t, plan, table);
 	pick_new_bitmaps(t, plan, &new);
 	if (t->size != plan->size || !list_empty(&new)) {

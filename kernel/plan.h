@@ -19,6 +19,8 @@
  * @same_data: another lower device holds the same data
  * @bitmaps: struct dtr_named that the line names, with their first content
  * @epoch: allocated in the constructor, because resume must not fail; or NULL
+ * @t: tracker whose list has @pending, NULL before it is prepared
+ * @pending: in the tracker's list of plans until it is adopted
  * @done: it has been adopted
  * @swapper: task that made the table the live one; compared, never followed
  * @before: table that was adopted before, while that exists
@@ -32,6 +34,8 @@ struct dtr_plan {
 	bool same_data;
 	struct list_head bitmaps;
 	struct dtr_epoch *epoch;
+	struct dtr_tracker *t;
+	struct list_head pending;
 	bool done;
 	const struct task_struct *swapper;
 	const struct dm_table *before;

@@ -15,6 +15,7 @@
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 
+#include "plan.h"
 #include "tracker.h"
 
 static unsigned long max_memory_mb;
@@ -164,14 +165,31 @@ static void add_worst_case(const struct dtr_named *n, u64 size, u64 *sum,
 	*finest = min(*finest, n->base.shift);
 }
 
+/* Adds the worst case of what @list adds to @t; the number of bitmaps. */
+static unsigned int add_new(struct dtr_tracker *t, const struct list_head *list,
+			    u64 size, u64 *sum, unsigned int *finest)
+{
+	unsigned int nr = 0;
+	struct dtr_named *n;
+
+	list_for_each_entry(n, list, link) {
+		if (dtr_named_find_locked(t, n->name))
+			continue;
+		add_worst_case(n, size, sum, finest);
+		nr++;
+	}
+	return nr;
+}
+
 /**
  * dtr_tracker_check_limits_locked() - whether bitmaps may be as many and large.
  * @t: tracker
  * @size: bytes that the device has or will have
- * @more: list of struct dtr_named to come
+ * @more: list of struct dtr_named to come; those that exist do not count
  *
  * The sum is what all bitmaps and a live map for the finest of them need when
- * every leaf exists.
+ * every leaf exists.  Tables that are loaded and not resumed count as if they
+ * were, because a resume refuses nothing.
  *
  * Context: caller holds the tracker's mutex.
  * Return: 0 or -EOVERFLOW.
@@ -181,15 +199,17 @@ int dtr_tracker_check_limits_locked(struct dtr_tracker *t, u64 size,
 {
 	unsigned int finest = DTR_MAX_SHIFT, nr = t->nr_bitmaps;
 	u64 live, sum = 0;
+	struct dtr_plan *plan;
 	struct dtr_named *n;
 
 	lockdep_assert_held(&t->mutex);
+	list_for_each_entry(plan, &t->plans, pending)
+		size = max(size, plan->size);
 	list_for_each_entry(n, &t->bitmaps, link)
 		add_worst_case(n, size, &sum, &finest);
-	list_for_each_entry(n, more, link) {
-		add_worst_case(n, size, &sum, &finest);
-		nr++;
-	}
+	list_for_each_entry(plan, &t->plans, pending)
+		nr += add_new(t, &plan->bitmaps, size, &sum, &finest);
+	nr += add_new(t, more, size, &sum, &finest);
 	if (!nr)
 		return 0;
 	live = dtr_bitmap_max_bytes(size, finest);
@@ -272,6 +292,7 @@ static struct dtr_tracker *tracker_create(struct mapped_device *md)
 	t->devt = disk_devt(dm_disk(md));
 	mutex_init(&t->mutex);
 	INIT_LIST_HEAD(&t->unproven);
+	INIT_LIST_HEAD(&t->plans);
 	INIT_LIST_HEAD(&t->bitmaps);
 	return t;
 }

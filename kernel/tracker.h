@@ -119,6 +119,8 @@ struct dtr_named {
  * @size: bytes of the device, 0 until a table was adopted
  * @lower: the device below
  * @lower_start: where we begin on it, bytes
+ * @plans: struct dtr_plan that are prepared and not adopted: the limits count
+ *	what they add, too
  * @nr_bitmaps: in @bitmaps
  * @bitmaps: struct dtr_named, in order of creation
  */
@@ -146,6 +148,7 @@ struct dtr_tracker {
 	u64 size;
 	dev_t lower;
 	u64 lower_start;
+	struct list_head plans;
 	unsigned int nr_bitmaps;
 	struct list_head bitmaps;
 };

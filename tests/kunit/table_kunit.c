@@ -556,6 +556,61 @@ static void tracker_lives_as_long_as_any_table(struct kunit *test)
 	DTK_EXPECT_UNCHANGED(dev, before);
 }
 
+/* ---- Limits ---- */
+
+static void limit_refuses_no_reload_that_changes_nothing(struct kunit *test)
+{
+	const u64 size = 64 * 1024 * MIB;
+	struct dtk_dev *dev = dtk_dev_create(test, size);
+
+	dtk_add(dev, "b", 4 * KIB);
+	dtk_set_max_memory(1);
+	KUNIT_EXPECT_EQ(test, 0, resize(dev, size));
+	KUNIT_EXPECT_EQ(test, -EOVERFLOW, resize(dev, 2 * size));
+	KUNIT_EXPECT_EQ(test, 0, resize(dev, size / 2));
+}
+
+static void bitmap_of_a_line_that_exists_counts_once(struct kunit *test)
+{
+	const struct dtk_line line = {
+		.size = DTK_SIZE, .bitmap = "0", .granularity = DTK_GRANULE,
+	};
+	struct dtk_dev *dev = dtk_dev_create(test, DTK_SIZE);
+	char name[8];
+	int i;
+
+	for (i = 0; i < DTRACK_MAX_BITMAPS; i++) {
+		snprintf(name, sizeof(name), "%d", i);
+		dtk_add(dev, name, DTK_GRANULE);
+	}
+	KUNIT_EXPECT_EQ(test, 0, dtk_reload(dev, &line));
+}
+
+static void loaded_table_has_its_part_of_the_limits(struct kunit *test)
+{
+	const struct dtk_line line = {
+		.size = DTK_SIZE, .bitmap = "new", .granularity = DTK_GRANULE,
+	};
+	struct dtk_dev *dev = dtk_dev_create(test, DTK_SIZE);
+	struct dtk_load load;
+	char name[8];
+	int i;
+
+	KUNIT_ASSERT_EQ(test, 0, dtk_load_begin(dev, &line, &load));
+	for (i = 0; i < DTRACK_MAX_BITMAPS - 1; i++) {
+		snprintf(name, sizeof(name), "%d", i);
+		dtk_add(dev, name, DTK_GRANULE);
+	}
+	KUNIT_EXPECT_EQ(test, -EOVERFLOW,
+			dtk_named_add(dev->t, "x", DTK_GRANULE, false, NULL));
+	dtk_load_resume(&load);
+	KUNIT_EXPECT_EQ(test, DTRACK_MAX_BITMAPS, dev->t->nr_bitmaps);
+	KUNIT_EXPECT_EQ(test, 0, dtk_named_remove(dev->t, "new"));
+	dtk_load_end(&load);
+	KUNIT_EXPECT_EQ(test, 0,
+			dtk_named_add(dev->t, "x", DTK_GRANULE, false, NULL));
+}
+
 /* ---- Continuity ---- */
 
 /* What dev_with_all_states() has become if writes may have been missed. */
@@ -770,6 +825,9 @@ static struct kunit_case table_cases[] = {
 	KUNIT_CASE(tracker_is_found_from_resume_to_removal),
 	KUNIT_CASE(tracker_is_not_found_before_resume),
 	KUNIT_CASE(tracker_lives_as_long_as_any_table),
+	KUNIT_CASE(limit_refuses_no_reload_that_changes_nothing),
+	KUNIT_CASE(bitmap_of_a_line_that_exists_counts_once),
+	KUNIT_CASE(loaded_table_has_its_part_of_the_limits),
 	KUNIT_CASE(device_without_our_table_is_not_live),
 	KUNIT_CASE(same_data_does_not_close_a_gap),
 	KUNIT_CASE(writes_between_two_tables_are_a_gap),
