@@ -14,7 +14,7 @@ import promise
 import world
 from kit import *
 
-MEDIUM = 48 * M
+MEDIUM = 192 * M
 
 
 class Disk:
@@ -151,8 +151,9 @@ class Real(world.World):
         self.closes()
 
 
-def _some(form):
-    value = int(os.environ.get('SEED') or 0) or seed().randrange(1 << 30)
+def _some(form, usual):
+    """The usual nights; with SEED=N others, which may find what nobody knows yet."""
+    value = int(os.environ.get('SEED') or 0) or usual
     path = f'/tmp/promises-{form}'
     os.mkdir(path)
     promise.try_seed(value, form, path, world=Real, nights=24)
@@ -163,10 +164,10 @@ def promises_raw():
     """This test will run a job for 24 nights in which anything may happen, its images
     rotting on the medium among that: what was good stays, and what is called verified
     can be restored."""
-    _some('raw')
+    _some('raw', 592467026)
 
 
 @case(limit=300, kernels=('uml',))
 def promises_qcow2():
     """This test will do the same with chains of qcow2 images."""
-    _some('qcow2')
+    _some('qcow2', 1219625725)
