@@ -80,7 +80,8 @@ struct dtr_writes {
  *	something
  * @map: the live map; has no bits (nr_bits 0) while nothing records.
  *	Marked between dtr_epoch_pin() and dtr_epoch_unpin() by whoever found
- *	this epoch current, owned by the tracker's mutex after the grace period that retires it
+ *	this epoch current, owned by the tracker's mutex after the grace
+ *	period that retires it
  * @link: in the list of retired epochs; protected by the tracker's mutex
  */
 struct dtr_epoch {
